@@ -1,0 +1,233 @@
+"""The only code that writes files: atomic, fsynced, hashed; and typed reads that name what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from deft.errors import Corruption, InputRefused
+
+MAX_TEXT_BYTES = 256 * 1024 * 1024
+MAX_YAML_ALIASES = 100
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> Path:
+    """Replace `path` in one step: a reader sees the old bytes or the new ones, after power loss too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        _write_all(descriptor, content)
+        os.fsync(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+        raise
+    os.close(descriptor)
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+    return path
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable (a rename is not, before this)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make every file and folder below `folder` durable."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            if not os.path.islink(os.path.join(root, name)):
+                _sync_file(os.path.join(root, name))
+        sync_folder(Path(root))
+
+
+def _sync_file(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str, *, mode: int = 0o644) -> Path:
+    """Replace `path` by `text` in UTF-8, atomically."""
+    return write_bytes(path, text.encode("utf-8"), mode=mode)
+
+
+def canonical_json(record: object) -> str:
+    """Return the one spelling of a record that hashes are taken of: sorted keys, no blanks, no NaN."""
+    return json.dumps(
+        record, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def write_json(path: Path, record: object, *, mode: int = 0o644) -> Path:
+    """Write a record as indented JSON with a closing newline, atomically; NaN is refused."""
+    return write_text(
+        path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n", mode=mode
+    )
+
+
+def write_yaml(path: Path, record: object) -> Path:
+    """Write a record as YAML in the order of its keys, atomically."""
+    return write_text(path, yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table as CSV without an index column, atomically; empty cells stay empty."""
+    return write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table as Parquet without an index column, atomically."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return write_bytes(path, buffer.getvalue())
+
+
+# --- hashing ---------------------------------------------------------------------------------
+
+
+def sha256_of_bytes(content: bytes) -> str:
+    """Return the sha256 of some bytes as 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes, read in blocks."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_record(record: object) -> str:
+    """Return the sha256 of a record's canonical JSON."""
+    return sha256_of_bytes(canonical_json(record).encode("utf-8"))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield every regular file below `folder` in sorted order."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            yield path
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def read_text(path: Path) -> str:
+    """Read UTF-8 text; a missing, oversized or undecodable file is refused by name."""
+    try:
+        if path.stat().st_size > MAX_TEXT_BYTES:
+            raise InputRefused("file is too large to read as text", value=path)
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputRefused("file does not exist", value=path) from None
+    except IsADirectoryError:
+        raise InputRefused("expected a file, found a folder", value=path) from None
+    except UnicodeDecodeError as error:
+        raise InputRefused(
+            f"file is not UTF-8 text ({error.reason} at byte {error.start})", value=path
+        ) from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON record that this package wrote; damage is corruption, naming file and line."""
+    try:
+        return json.loads(read_text(path))
+    except ValueError as error:
+        raise Corruption(f"file is not JSON ({error})", value=path) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader that refuses duplicate keys and a flood of aliases."""
+
+    aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            self.aliases += 1
+            if self.aliases > MAX_YAML_ALIASES:
+                raise yaml.YAMLError(f"more than {MAX_YAML_ALIASES} aliases")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.YAMLError(
+                    f"duplicate key `{key.value}` on line {key.start_mark.line + 1}"
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str, origin: object = "text") -> Any:
+    """Parse YAML with plain types only; tags, duplicate keys and alias bombs are refused."""
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derives from SafeLoader
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputRefused(f"file is not acceptable YAML ({reason[:300]})", value=origin) from None
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file through `parse_yaml`."""
+    return parse_yaml(read_text(path), path)
+
+
+def read_csv(path: Path, *, required: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a CSV as text cells (empty stays empty); a missing column or a broken row is refused."""
+    text = read_text(path)
+    if "\x00" in text:
+        raise InputRefused("table holds a NUL byte", value=path)
+    try:
+        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise InputRefused(f"table is not readable CSV ({error})", value=path) from None
+    require_columns(table, required, path)
+    return table
+
+
+def read_parquet(path: Path, *, required: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a Parquet table; a truncated or foreign file or a missing column is refused by name."""
+    if not path.is_file():
+        raise InputRefused("file does not exist", value=path)
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputRefused(
+            f"file is not a readable Parquet table ({str(error)[:200]})", value=path
+        ) from None
+    require_columns(table, required, path)
+    return table
+
+
+def require_columns(table: pd.DataFrame, required: Sequence[str], origin: object) -> None:
+    """Refuse a table that lacks one of the required columns, naming both sides."""
+    missing = [column for column in required if column not in table.columns]
+    if missing:
+        found = ", ".join(map(str, table.columns))
+        raise InputRefused(f"table lacks {', '.join(missing)} (it has {found})", value=origin)

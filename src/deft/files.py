@@ -79,9 +79,7 @@ def write_text(path: Path, text: str, *, mode: int = 0o644) -> Path:
 
 def canonical_json(record: object) -> str:
     """Return the one spelling of a record that hashes are taken of: sorted keys, no blanks, no NaN."""
-    return json.dumps(
-        record, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def write_json(path: Path, record: object, *, mode: int = 0o644) -> Path:
@@ -177,9 +175,7 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.YAMLError(
-                    f"duplicate key `{key.value}` on line {key.start_mark.line + 1}"
-                )
+                raise yaml.YAMLError(f"duplicate key `{key.value}` on line {key.start_mark.line + 1}")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -218,9 +214,7 @@ def read_parquet(path: Path, *, required: Sequence[str] = ()) -> pd.DataFrame:
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError, TypeError) as error:
-        raise InputRefused(
-            f"file is not a readable Parquet table ({str(error)[:200]})", value=path
-        ) from None
+        raise InputRefused(f"file is not a readable Parquet table ({str(error)[:200]})", value=path) from None
     require_columns(table, required, path)
     return table
 

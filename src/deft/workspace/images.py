@@ -1,0 +1,75 @@
+"""Open images that a stranger may have made: four formats, a cap on pixels, nothing half read."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from PIL import Image
+
+from deft.errors import InputRefused
+
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
+MAX_PIXELS = 64_000_000
+DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+
+_TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    LookupError,
+    TypeError,
+    OverflowError,
+)
+
+
+def open_image(path: Path | str) -> Image.Image:
+    """Read one image whole, as 8-bit RGB with the first frame's pixels as stored (EXIF is ignored).
+
+    Raises InputRefused, naming the file, for anything that is missing, truncated, not a JPEG, PNG, BMP or
+    TIFF, larger than `MAX_PIXELS` pixels, or deeper than 8 bits a channel.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputRefused("image does not exist", value=path)
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _require_acceptable(image, path)
+            return _as_rgb(image)
+    except _TOO_LARGE:
+        raise _too_large(path) from None
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split()).replace(str(path), "file")[:200]
+        raise InputRefused(
+            f"image cannot be read ({reason or type(error).__name__})",
+            value=path,
+            hint=f"replace it by a whole {', '.join(FORMATS)} file or remove its row",
+        ) from None
+
+
+def _require_acceptable(image: Image.Image, path: Path) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(path)
+    if image.mode in DEEP_MODES:
+        raise InputRefused(
+            f"image has mode {image.mode}, deeper than 8 bits a channel",
+            value=path,
+            hint="convert it to 8 bits; the scaling is a choice this package does not make for you",
+        )
+
+
+def _too_large(path: Path) -> InputRefused:
+    return InputRefused(
+        f"image has more than {MAX_PIXELS // 1_000_000} million pixels",
+        value=path,
+        hint="crop the component out of the board picture first",
+    )
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # Pillow warns about a direct conversion
+    return image.convert("RGB")

@@ -1,213 +1,222 @@
-"""The threshold sweep: every distinct operating point of a scored table, by one sort.
+"""The figures of one scored table: the record that is `kpi.json`.
 
-NO_PASS is predicted where score > threshold. Candidates are the next double below the smallest score and
-every distinct score (contracts/tao-commands.md section 1); nothing between two of them predicts otherwise.
+Every ratio is a fraction. A point is {threshold, far, recall, precision, f1, false_alarms, missed}; what a
+figure means stands beside it under `rules`. `far_at_100` is the user's figure and hangs on one row, which is
+therefore named, and no interval is given for it (confidence.py says why).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 
 from deft.errors import InputRefused
+from deft.metrics.confidence import CONFIDENCE, RESAMPLES, bootstrap_intervals, far_bound, missed_bound
+from deft.metrics.operating_points import (
+    Flags,
+    Floats,
+    OperatingPoint,
+    Sweep,
+    area_under_curve,
+    at_threshold,
+    auroc,
+    best_f1,
+    far_at_recall,
+    mean_far,
+    operating_point,
+    recall_at_far,
+    require_both_classes,
+    sweep,
+)
 
-Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
+__all__ = [
+    "OperatingPoint",
+    "Sweep",
+    "at_threshold",
+    "auroc",
+    "defect_flags",
+    "far_at_recall",
+    "kpi_figures",
+    "mean_far",
+    "operating_point",
+    "point_record",
+    "recall_at_far",
+    "sweep",
+    "transfer",
+]
 
-RECALL_TOLERANCE = 1e-12
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """One threshold and what it does; undefined ratios are 0, but `far` without PASS rows is NaN."""
-
-    threshold: float
-    far: float
-    recall: float
-    precision: float
-    f1: float
-    tp: int
-    fp: int
-    tn: int
-    fn: int
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Confusion counts at every candidate threshold, ascending: arrays of one length, at least 1."""
-
-    thresholds: Floats
-    tp: Counts
-    fp: Counts
-    tn: Counts
-    fn: Counts
-
-    @property
-    def defect_rows(self) -> int:
-        return int(self.tp[0] + self.fn[0])
-
-    @property
-    def pass_rows(self) -> int:
-        return int(self.fp[0] + self.tn[0])
-
-    @cached_property
-    def recall(self) -> Floats:
-        return _ratio(self.tp, self.tp + self.fn, undefined=0.0)
-
-    @cached_property
-    def precision(self) -> Floats:
-        return _ratio(self.tp, self.tp + self.fp, undefined=0.0)
-
-    @cached_property
-    def far(self) -> Floats:
-        return _ratio(self.fp, self.fp + self.tn, undefined=np.nan)
-
-    @cached_property
-    def f1(self) -> Floats:
-        return _ratio(2 * self.precision * self.recall, self.precision + self.recall, undefined=0.0)
-
-    def point(self, i: int) -> OperatingPoint:
-        """Return the operating point at a candidate, by its position."""
-        return OperatingPoint(
-            threshold=float(self.thresholds[i]),
-            far=float(self.far[i]),
-            recall=float(self.recall[i]),
-            precision=float(self.precision[i]),
-            f1=float(self.f1[i]),
-            tp=int(self.tp[i]),
-            fp=int(self.fp[i]),
-            tn=int(self.tn[i]),
-            fn=int(self.fn[i]),
-        )
+RULES = {
+    "prediction": "a row is called a defect where its score is above the threshold",
+    "far": "false alarms divided by PASS rows",
+    "far_at_100": "FAR at the highest threshold that misses no defect of this table; one row decides it",
+    "far_at_99_5": "FAR at the highest threshold that keeps 99.5 % of the defects of this table",
+    "far_at_99": "FAR at the highest threshold that keeps 99 % of the defects of this table",
+    "mean_far_98_100": "FAR averaged over all recalls from 98 to 100 %",
+    "auroc": "probability that a defect scores above a PASS row, ties counted half",
+    "recall_at_far_1": "recall at the lowest threshold whose FAR is at most 1 %",
+    "recall_at_far_0_1": "recall at the lowest threshold whose FAR is at most 0.1 %",
+    "best_f1": "the threshold with the highest F1 score, then recall, precision and threshold",
+    "per_label": "recall of each defect type at the threshold of recall_at_far_1 and of recall_at_far_0_1",
+    "intervals": "two-sided 95 % percentile bootstrap, each class resampled by itself",
+    "missed_bound": "Clopper-Pearson, one-sided 95 %: the miss rate that the count leaves possible",
+    "far_bound": "Clopper-Pearson, one-sided 95 %: the FAR that the count at far_at_100 leaves possible",
+}
 
 
-def _ratio(numerator: Counts | Floats, denominator: Counts | Floats, *, undefined: float) -> Floats:
-    values = np.full(numerator.shape, undefined, dtype=np.float64)
-    np.divide(numerator, denominator, out=values, where=denominator > 0)
-    return values
-
-
-def sweep(scores: npt.ArrayLike, is_defect: npt.ArrayLike) -> Sweep:
-    """Count hits and false alarms at every candidate threshold, in O(N log N).
-
-    `scores` and `is_defect` have one entry a row. Raises InputRefused without rows and for a NaN score,
-    naming the row (the first data row is 1); infinite scores are ordinary.
-    """
-    ordered, defects = _by_score(scores, is_defect)
-    last_of_score = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
-    missed = np.cumsum(defects, dtype=np.int64)[last_of_score]
-    passed = (last_of_score + 1) - missed
-    below = np.nextafter(ordered[0], -np.inf)
-    missed, passed = np.append(0, missed), np.append(0, passed)
-    thresholds = np.append(below, ordered[last_of_score])
-    if below == ordered[0]:  # the smallest score is -inf: nothing lies below it
-        thresholds, missed, passed = thresholds[1:], missed[1:], passed[1:]
-    total = int(np.count_nonzero(defects))
-    return Sweep(thresholds, total - missed, len(ordered) - total - passed, passed, missed)
-
-
-def _by_score(scores: npt.ArrayLike, is_defect: npt.ArrayLike) -> tuple[Floats, Flags]:
-    values, defects = _checked(scores, is_defect)
-    order = np.argsort(values)
-    return values[order], defects[order]
-
-
-def _checked(scores: npt.ArrayLike, is_defect: npt.ArrayLike) -> tuple[Floats, Flags]:
-    values, defects = np.asarray(scores, dtype=np.float64), np.asarray(is_defect, dtype=np.bool_)
-    if len(values) == 0:
-        raise InputRefused("the scored table has no rows", hint="run inference again and look at its log")
-    absent = np.flatnonzero(np.isnan(values))
-    if len(absent):
+def defect_flags(labels: pd.Series) -> Flags:
+    """Return True for each row that is not PASS; a label that is PASS but for case or blanks is refused."""
+    texts = labels.astype(str)
+    passes = (texts == "PASS").to_numpy(dtype=bool)
+    alike = (texts.str.strip().str.upper() == "PASS").to_numpy(dtype=bool) & ~passes
+    if alike.any():
+        row = int(np.argmax(alike))
         raise InputRefused(
-            f"{len(absent)} of {len(values)} scores are not a number",
-            value=f"the first is in row {absent[0] + 1}",
-            hint="score the table again: a NaN is never predicted as a defect, so it would hide one",
+            "a label differs from PASS only by case or blanks",
+            value=f"{texts.iloc[row]!r} in row {row + 1}",
+            hint="write PASS exactly: training would take this row for a defect",
         )
-    return values, defects
+    return ~passes
 
 
-def at_threshold(scores: npt.ArrayLike, is_defect: npt.ArrayLike, threshold: float) -> OperatingPoint:
-    """Return what a given threshold does to a scored table; same errors as `sweep`."""
-    values, defects = _checked(scores, is_defect)
-    flagged = values > threshold
-    tp, fp = np.count_nonzero(flagged & defects), np.count_nonzero(flagged & ~defects)
-    total = np.count_nonzero(defects)
-    counts = (tp, fp, len(values) - total - fp, total - tp)
-    return Sweep(np.array([threshold], dtype=np.float64), *(np.array([count]) for count in counts)).point(0)
+def kpi_figures(table: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
+    """Return every figure of a scored table (columns label, siamese_score) as a record fit for JSON.
 
-
-def operating_point(points: Sweep, min_recall: float) -> OperatingPoint:
-    """Return the best point by (F1, precision, threshold) among those that keep `min_recall` (a fraction).
-
-    Gap analysis chooses its threshold by this rule (contracts/tao-commands.md section 1). Raises
-    InputRefused when no candidate keeps it: without NO_PASS rows, or for a recall above 1.
+    Raises InputRefused for a table without rows, with one class only or with a score that is no number.
     """
-    kept = _keeping(points, min_recall)
-    for column in (points.f1, points.precision):
-        kept = kept[column[kept] == column[kept].max()]
-    return points.point(int(kept[-1]))
-
-
-def far_at_recall(points: Sweep, recall: float) -> OperatingPoint:
-    """Return the highest threshold that keeps `recall` (a fraction): the fewest false alarms at that recall.
-
-    Raises InputRefused when no candidate keeps it.
-    """
-    return points.point(int(_keeping(points, recall)[-1]))
-
-
-def _keeping(points: Sweep, recall: float) -> npt.NDArray[np.intp]:
-    kept = np.flatnonzero(points.recall >= recall - RECALL_TOLERANCE)
-    if points.defect_rows == 0 or len(kept) == 0:
-        raise InputRefused(
-            f"No threshold achieves {recall:.6g} recall on the NO_PASS class",
-            value=f"{points.defect_rows} NO_PASS rows, {points.pass_rows} PASS rows",
-            hint="add NO_PASS rows to the table, or ask for a recall of at most 1",
-        )
-    return kept
-
-
-def recall_at_far(points: Sweep, far: float) -> OperatingPoint:
-    """Return the lowest threshold whose false alarm rate is at most `far` (a fraction).
-
-    No other threshold finds more defects at that rate; needs both classes.
-    """
+    is_defect = defect_flags(table["label"])
+    points = sweep(table["siamese_score"], is_defect)
     require_both_classes(points)
-    return points.point(int(np.argmax(points.far <= far + RECALL_TOLERANCE)))
+    return {
+        "schema_version": 1,
+        "rows": len(table),
+        "pass_rows": points.pass_rows,
+        "defect_rows": points.defect_rows,
+        **_headline(points, table, is_defect),
+        **_summaries(points),
+        **_bounds(points),
+        "per_label": _per_label(points, table, is_defect),
+        "intervals": _intervals(points, resamples, seed),
+        "bootstrap": {"resamples": resamples, "seed": seed, "confidence": CONFIDENCE, "stratified": True},
+        "rules": RULES,
+    }
 
 
-def mean_far(points: Sweep, low: float = 0.98, high: float = 1.0) -> float:
-    """Average the false alarm rate over the recalls between `low` and `high` (fractions), exactly.
+def _headline(points: Sweep, table: pd.DataFrame, is_defect: Flags) -> dict[str, Any]:
+    strictest = point_record(far_at_recall(points, 1.0))
+    return {
+        "far_at_100": strictest | {"deciding_defect": _deciding_defect(table, is_defect)},
+        "far_at_99_5": point_record(far_at_recall(points, 0.995)),
+        "far_at_99": point_record(far_at_recall(points, 0.99)),
+    }
 
-    The rate at a recall is that of `far_at_recall`: a step function, integrated step by step. Raises
-    InputRefused where a class is absent.
+
+def _summaries(points: Sweep) -> dict[str, Any]:
+    return {
+        "mean_far_98_100": mean_far(points),
+        "auroc": area_under_curve(points),
+        "recall_at_far_1": point_record(recall_at_far(points, 0.01)),
+        "recall_at_far_0_1": point_record(recall_at_far(points, 0.001)),
+        "best_f1": point_record(best_f1(points)),
+    }
+
+
+def point_record(point: OperatingPoint) -> dict[str, Any]:
+    """Return a point as a record; an infinite threshold or an undefined ratio is None."""
+    ratios = {
+        name: _finite(getattr(point, name)) for name in ("threshold", "far", "recall", "precision", "f1")
+    }
+    return ratios | {"false_alarms": point.fp, "missed": point.fn}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _bounds(points: Sweep) -> dict[str, Any]:
+    strictest = far_at_recall(points, 1.0)
+    return {
+        "missed_bound": _missed_record(strictest),
+        "far_bound": _far_record(strictest),
+    }
+
+
+def _missed_record(point: OperatingPoint) -> dict[str, Any]:
+    rows = point.tp + point.fn
+    bound = missed_bound(point.fn, rows)
+    return {"missed": point.fn, "defect_rows": rows, "bound": bound, "confidence": CONFIDENCE}
+
+
+def _far_record(point: OperatingPoint) -> dict[str, Any]:
+    rows = point.fp + point.tn
+    bound = far_bound(point.fp, rows)
+    return {"false_alarms": point.fp, "pass_rows": rows, "bound": bound, "confidence": CONFIDENCE}
+
+
+def _deciding_defect(table: pd.DataFrame, is_defect: Flags) -> dict[str, Any]:
+    """Describe the defect with the lowest score: it alone sets the threshold at 100 % recall."""
+    scores = np.where(is_defect, np.asarray(table["siamese_score"], dtype=np.float64), np.nan)
+    position = int(np.nanargmin(scores))
+    texts = {
+        name: str(table[name].iloc[position])
+        for name in ("label", "input_path", "golden_path", "object_name")
+        if name in table.columns
+    }
+    identity = "/".join(texts[name] for name in ("input_path", "object_name") if name in texts)
+    return {"row": position + 1, "component_id": identity, "score": _finite(scores[position]), **texts}
+
+
+def _per_label(points: Sweep, table: pd.DataFrame, is_defect: Flags) -> dict[str, dict[str, Any]]:
+    loose, strict = recall_at_far(points, 0.01).threshold, recall_at_far(points, 0.001).threshold
+    defects = table.loc[is_defect, ["label", "siamese_score"]]
+    scores = np.asarray(defects["siamese_score"], dtype=np.float64)
+    labels = defects["label"].astype(str).str.strip().str.lower().to_numpy()
+    return {str(label): _label_record(scores[labels == label], loose, strict) for label in np.unique(labels)}
+
+
+def _label_record(scores: Floats, loose: float, strict: float) -> dict[str, Any]:
+    return {
+        "rows": len(scores),
+        "recall_at_far_1": float(np.mean(scores > loose)),
+        "recall_at_far_0_1": float(np.mean(scores > strict)),
+        "lowest_score": _finite(scores.min()),
+    }
+
+
+def _intervals(points: Sweep, resamples: int, seed: int) -> dict[str, list[float]]:
+    statistics: dict[str, Callable[[Sweep], float]] = {
+        "far_at_99_5": partial(_far_at, recall=0.995),
+        "far_at_99": partial(_far_at, recall=0.99),
+        "mean_far_98_100": mean_far,
+        "auroc": area_under_curve,
+    }
+    found = bootstrap_intervals(points, statistics, resamples=resamples, seed=seed)
+    return {name: list(interval) for name, interval in found.items()}
+
+
+def _far_at(points: Sweep, *, recall: float) -> float:
+    return far_at_recall(points, recall).far
+
+
+def transfer(validation: pd.DataFrame, kpi: pd.DataFrame, recall: float) -> dict[str, Any]:
+    """Calibrate the threshold for `recall` on the validation table and apply it unchanged to the KPI table.
+
+    The figures on the KPI table are then out of sample: `missed_bound` and `far_bound` hold for the line.
+    Raises InputRefused where either table lacks a class.
     """
-    require_both_classes(points)
-    edges = np.clip(points.recall, low, high)
-    return float(points.far[:-1] @ (edges[:-1] - edges[1:]) / (high - low))
-
-
-def auroc(scores: npt.ArrayLike, is_defect: npt.ArrayLike) -> float:
-    """Return the probability that a defect outscores a PASS row, ties counted half; needs both classes."""
-    return area_under_curve(sweep(scores, is_defect))
-
-
-def area_under_curve(points: Sweep) -> float:
-    """Return the area under recall against false alarm rate of a sweep; needs both classes."""
-    require_both_classes(points)
-    twice = (points.fp[:-1] - points.fp[1:]) @ (points.tp[:-1] + points.tp[1:])
-    return float(twice) / (2.0 * points.defect_rows * points.pass_rows)
-
-
-def require_both_classes(points: Sweep) -> None:
-    """Refuse a sweep of one class: no rate can be traded against another."""
-    if points.defect_rows == 0 or points.pass_rows == 0:
-        raise InputRefused(
-            "the table needs rows of both classes, PASS and NO_PASS",
-            value=f"{points.pass_rows} PASS rows, {points.defect_rows} NO_PASS rows",
-            hint="check the label column: PASS is written exactly so, every other text is a defect",
-        )
+    calibrated = sweep(validation["siamese_score"], defect_flags(validation["label"]))
+    require_both_classes(calibrated)
+    chosen = far_at_recall(calibrated, recall)
+    reached = at_threshold(kpi["siamese_score"], defect_flags(kpi["label"]), chosen.threshold)
+    return {
+        "calibrated_recall": recall,
+        "threshold": _finite(chosen.threshold),
+        "validation": point_record(chosen),
+        "kpi": point_record(reached),
+        "missed_bound": _missed_record(reached),
+        "far_bound": _far_record(reached),
+    }

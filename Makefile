@@ -1,0 +1,35 @@
+# What a developer runs and what .ci/run runs are the same commands. DEFT_PYTHON skips the private environment.
+COVERAGE_MINIMUM ?= 0
+WORKERS ?= 2
+PYTEST = "$$(bin/deft --environment test)" -m pytest
+IN_ENVIRONMENT = "$$(bin/deft --environment test)" -m
+
+.PHONY: demo test test-all check whole skips benchmark environment
+
+demo:
+	bin/deft demo
+
+# Build once, so that a failed installation stops here with its own message.
+environment:
+	@bin/deft --environment test >/dev/null
+
+test: environment
+	$(PYTEST) -n $(WORKERS) -m "not whole" --junitxml=build/test.xml \
+		--cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_MINIMUM)
+
+test-all: test check whole skips
+
+check: environment
+	$(IN_ENVIRONMENT) ruff check
+	$(IN_ENVIRONMENT) ruff format --check
+	$(IN_ENVIRONMENT) mypy
+	PYTHONPATH=src $(IN_ENVIRONMENT) deft.cli.documentation --check
+
+whole: environment
+	$(PYTEST) -m whole --junitxml=build/whole.xml || [ $$? -eq 5 ] # 5: no test is marked `whole` yet
+
+skips: environment
+	@"$$(bin/deft --environment test)" tests/house/allowed_skips.py build/test.xml build/whole.xml
+
+benchmark: environment
+	$(IN_ENVIRONMENT) benchmarks

@@ -1,0 +1,41 @@
+"""Every pinned image, wheel and weight, read from `versions.yaml` by a dotted key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from deft.errors import EnvironmentMissing, UsageError
+from deft.files import read_yaml
+
+VERSIONS_FILE = Path(__file__).resolve().parents[2] / "versions.yaml"
+
+
+def resolve_versions_key(key: str, versions: Path = VERSIONS_FILE) -> str:
+    """Return the text at a dotted key such as `images.tao_toolkit.pyt`; an image gives its full reference.
+
+    Raises UsageError for an unknown or empty key (it names the known ones) and EnvironmentMissing when the
+    file is absent, as in an installed wheel.
+    """
+    if not versions.is_file():
+        raise EnvironmentMissing(
+            "versions file does not exist", value=versions, hint="run from a checkout of the plugin"
+        )
+    entries = _flatten(read_yaml(versions))
+    if not entries.get(key):
+        known = ", ".join(sorted(name for name, text in entries.items() if text))
+        raise UsageError("no pinned version under this key", value=key, hint=f"known keys: {known}")
+    return entries[key]
+
+
+def _flatten(node: Any, prefix: str = "") -> dict[str, str]:
+    """Return dotted key -> text; an entry with `repository` is an image, `repository@digest` or `…:tag`."""
+    if not isinstance(node, dict):
+        return {prefix: "" if node is None else str(node)}
+    found = {}
+    for name, child in node.items():
+        found.update(_flatten(child, f"{prefix}.{name}" if prefix else str(name)))
+    if "repository" in node:
+        suffix = f"@{node['digest']}" if node.get("digest") else f":{node['tag']}"
+        found[prefix] = f"{node['repository']}{suffix}"
+    return found

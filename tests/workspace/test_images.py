@@ -78,3 +78,22 @@ def test_sixteen_bit_images_are_refused_rather_than_clipped(tmp_path: Path) -> N
     Image.fromarray(np.full((8, 8), 40000, np.uint16)).save(path)
     with pytest.raises(InputRefused, match="8 bits"):
         open_image(path)
+
+
+def test_pixels_come_in_the_order_of_the_paths_at_one_size(tmp_path: Path) -> None:
+    paths = []
+    for shade in range(0, 250, 10):
+        path = tmp_path / f"{shade}.png"
+        Image.new("RGB", (30 + shade, 20), (shade, 0, 255 - shade)).save(path)
+        paths.append(path)
+    pixels = images.read_pixels(paths, width=16, height=8)
+    assert (pixels.shape, pixels.dtype) == ((25, 8, 16, 3), np.uint8)
+    assert pixels[:, 0, 0, 0].tolist() == list(range(0, 250, 10))
+
+
+def test_one_unreadable_image_among_many_is_named(tmp_path: Path) -> None:
+    good = save(tmp_path / "good.png")
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no")
+    with pytest.raises(InputRefused, match=r"bad\.png"):
+        images.read_pixels([good, bad, good], width=8, height=8)

@@ -1,0 +1,61 @@
+"""The seam: a tool call is data, a platform carries it out (architecture.md "The seam")."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from deft.progress import Progress
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One call of one of TAO's tools: what it is given, what it reads, where it writes."""
+
+    category: str
+    action: str
+    spec: Path | None
+    overrides: Mapping[str, object]
+    reads: tuple[Path, ...]
+    writes: Path
+    log: Path
+    title: str = ""
+    gpus: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return what a person calls it: `visual_changenet train`."""
+        return f"{self.category} {self.action}"
+
+    def arguments(self) -> list[str]:
+        """Return the call in the container's own grammar (tao-commands.md section 0)."""
+        spec = ["-e", str(self.spec)] if self.spec else []
+        return [self.category, self.action, *spec, *(f"{k}={v}" for k, v in self.overrides.items())]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one look at a machine found, and the cure where it failed."""
+
+    name: str
+    passed: bool
+    detail: str
+    cure: str = ""
+
+
+class Platform(ABC):
+    """A place that can carry out tool calls."""
+
+    name: ClassVar[str]
+    default_encoder: ClassVar[str] = "SigLIP"
+
+    @abstractmethod
+    def checks(self, workspace: Path) -> list[Check]:
+        """Look at everything the platform needs; each failure is one line with its cure."""
+
+    @abstractmethod
+    def run(self, calls: Sequence[ToolCall], progress: Progress) -> None:
+        """Carry out the calls in order; raise StageFailed with the end of the failing call's log."""

@@ -1,0 +1,21 @@
+"""The platforms by name: the one table that plans, pre-flight and the command line ask."""
+
+from __future__ import annotations
+
+from deft.errors import EnvironmentMissing
+from deft.platforms.base import Platform
+from deft.platforms.embedded import EmbeddedPlatform
+
+PLATFORMS: dict[str, type[Platform]] = {EmbeddedPlatform.name: EmbeddedPlatform}
+
+
+def platform_named(name: str) -> Platform:
+    """Return the platform of that name; an unknown one is refused with the known ones."""
+    if name not in PLATFORMS:
+        known = ", ".join(sorted(PLATFORMS))
+        raise EnvironmentMissing(
+            f"platform cannot be used (this version runs on: {known})",
+            value=name,
+            hint="deft preflight WORKSPACE --platform embedded",
+        )
+    return PLATFORMS[name]()

@@ -1,0 +1,78 @@
+"""Hand the incumbent over to production: what it is, its threshold, and a spec that really runs."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deft import files
+from deft.errors import InputRefused, StateConflict
+from deft.workspace.layout import RunFolder
+
+QUANTILES = np.linspace(0.0, 1.0, 101)
+Record = dict[str, Any]
+
+
+def write_handoff(run: RunFolder, state: Record, folder: Path) -> Record:
+    """Write `best_model.json` and `best_model_inference_spec.yaml` into `folder`; return the first.
+
+    The incumbent is what the state says; a checkpoint that is gone, or a figure that is no number, is
+    refused instead of handed over.
+    """
+    best = state["iterations"].get(state.get("incumbent") or "", {})
+    if not best.get("kpi"):
+        raise StateConflict("run has no evaluated model to hand over", value=run.root, hint="deft run")
+    checkpoint = Path(best["best_ckpt_path"])
+    if not checkpoint.is_file():
+        raise InputRefused("checkpoint of the best model is gone", value=checkpoint)
+    spec = runnable_spec(files.read_yaml(Path(best["training_spec"])), checkpoint, best["threshold"])
+    record = best_model_record(state, best, checkpoint, spec)
+    files.write_yaml(folder / run.inference_spec.name, spec)
+    files.write_json(folder / run.best_model.name, record)
+    return record
+
+
+def best_model_record(state: Record, best: Record, checkpoint: Path, spec: Record) -> Record:
+    """Return the original's fields first, then what makes the hand-over checkable."""
+    calibrated = best["kpi"]["validation_calibrated"]
+    return {
+        "checkpoint": str(checkpoint),
+        "threshold": best["threshold"],
+        "far_pct": best["far_pct"],
+        "iteration": state["incumbent"],
+        "backbone": spec["model"]["backbone"].get("type", ""),
+        "images_dir": state["config"]["images_dir"],
+        "training_spec": best["training_spec"],
+        "checkpoint_sha256": files.sha256_of_file(checkpoint),
+        "validation_threshold": calibrated["threshold"],
+        "score_quantiles": score_quantiles(Path(best["inference_csv"])),
+        "kpi_target": state["kpi_target"],
+    }
+
+
+def score_quantiles(scores: Path) -> list[float]:
+    """Return 101 quantiles of the KPI scores: what production compares its own scores with."""
+    table = pd.read_csv(scores, usecols=["siamese_score"])
+    return [float(value) for value in np.quantile(table["siamese_score"], QUANTILES)]
+
+
+def runnable_spec(training: Record, checkpoint: Path, threshold: float) -> Record:
+    """Return an inference spec of the model: only the images and the results folder are left open."""
+    spec = copy.deepcopy(training)
+    classify = spec["dataset"]["classify"]
+    for split in ("train_dataset", "validation_dataset", "test_dataset"):
+        classify.pop(split, None)
+    classify.update(batch_size=1, workers=1, infer_dataset={"csv_path": "", "images_dir": ""})
+    (classify.setdefault("augmentation_config", {}) or {}).update(augment=False)
+    spec["model"].setdefault("classify", {})["eval_margin"] = float(threshold)
+    train = spec.get("train") or {}
+    spec["train"] = {name: train[name] for name in ("classify", "embedded") if name in train}
+    return {
+        **{name: value for name, value in spec.items() if name not in ("evaluate", "inference")},
+        "results_dir": "",
+        "inference": {"checkpoint": str(checkpoint), "batch_size": 1, "results_dir": ""},
+    }

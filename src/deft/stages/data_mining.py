@@ -1,0 +1,216 @@
+"""Mine the pool for look-alikes of the weakest samples: embed both sides, then choose host-side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+
+from deft import files
+from deft.embedding.selection import Embedded, Rule, Selection, draw_randomly, select
+from deft.embedding.sets import EmbeddingSet, require_same_encoder
+from deft.platforms.base import ToolCall
+from deft.stages.base import Outcome, Record, Stage, StageContext
+from deft.workspace.layout import phase_name
+from deft.workspace.rows import COLUMNS, PASS, write_table
+
+POOL_EMBEDDINGS = "source_embeddings.parquet"
+TARGET_EMBEDDINGS = "target_embeddings.parquet"
+YIELD_DROP = 0.5
+PARAMETERS = (
+    "mining",
+    "top_k_per_target",
+    "knn_metric",
+    "filter_by_label",
+    "min_similarity",
+    "synthetic_share",
+    "targets_pass",
+    "targets_defect",
+    "encoder",
+    "encoder_path",
+    "seed",
+)
+
+
+class DataMining(Stage):
+    """Fill `mining_filter/`: embeddings, neighbours with their fate, and the mined rows."""
+
+    name: ClassVar[str] = "data_mining"
+    keeps_partial_work: ClassVar[bool] = True
+
+    def place(self, context: StageContext) -> Path:
+        return context.phase.mining_filter
+
+    def reads(self, context: StageContext) -> list[Path]:
+        pool = context.run.synth_pool.source_parquet
+        return [_routed(context), pool, *_earlier_tables(context), *_checkpoint(context)]
+
+    def parameters(self, context: StageContext) -> Record:
+        return {name: context.setting(name) for name in PARAMETERS}
+
+    def work(self, context: StageContext, folder: Path) -> Outcome:
+        pool = files.read_parquet(context.run.synth_pool.source_parquet)
+        already = mined_before(context)
+        if context.setting("mining") == "none":
+            return self._write(context, folder, pool, [], Selection(_nothing(), [], None, ()), already)
+        targets = files.write_parquet(folder / "targets.parquet", weakest_targets(context))
+        self._embed(context, folder, targets)
+        sets = [EmbeddingSet.read(folder / name) for name in (TARGET_EMBEDDINGS, POOL_EMBEDDINGS)]
+        require_same_encoder(*sets)
+        wanted, offered = (Embedded(each.table, each.matrix) for each in sets)
+        selection = select(wanted, offered, self._rule(context), already=already)
+        kept = selection.kept
+        if context.setting("mining") == "random":
+            seed = context.setting("seed") + context.phase.number
+            kept = draw_randomly(offered, len(kept), already=already, seed=seed)
+        return self._write(context, folder, pool, kept, selection, already)
+
+    def _rule(self, context: StageContext) -> Rule:
+        return Rule(
+            top_k=context.setting("top_k_per_target"),
+            metric=context.setting("knn_metric"),
+            label_filter=context.setting("filter_by_label"),
+            min_similarity=context.setting("min_similarity"),
+            synthetic_share=context.setting("synthetic_share"),
+        )
+
+    def _embed(self, context: StageContext, folder: Path, targets: Path) -> None:
+        """Embed the pool first: the pair encoder is standardised on the pool, targets follow it."""
+        spec = files.write_yaml(folder / "embedding_spec.yaml", embedding_spec(context))
+        pool = folder / POOL_EMBEDDINGS
+        sides = {
+            "pool": (context.run.synth_pool.source_parquet, pool, {}),
+            "targets": (targets, folder / TARGET_EMBEDDINGS, _statistics(context, pool)),
+        }
+        context.call(
+            [
+                ToolCall(
+                    category="embedding",
+                    action="image_embeddings",
+                    spec=spec,
+                    overrides={"input_parquet": source, "output_parquet": output, **more},
+                    reads=(context.run.workspace.root,),
+                    writes=folder,
+                    log=folder / f"embed_{side}.log",
+                    title=f"embed {side} {context.phase.name}",
+                    gpus=context.setting("num_gpus"),
+                )
+                for side, (source, output, more) in sides.items()
+            ]
+        )
+
+    def _write(
+        self,
+        context: StageContext,
+        folder: Path,
+        pool: pd.DataFrame,
+        kept: list[str],
+        selection: Selection,
+        already: set[str],
+    ) -> Outcome:
+        rows = pool.set_index("filepath", drop=False).loc[kept].drop_duplicates("filepath")
+        write_table(folder / "mining_pool.csv", rows[[*COLUMNS, "provenance"]])
+        files.write_parquet(folder / "mined.parquet", pd.DataFrame({"filepath": kept}, dtype=object))
+        files.write_parquet(folder / "neighbours.parquet", selection.neighbours)
+        write_knn_summary(folder, selection, len(kept))
+        synthetic = int((rows["provenance"] == "sdg").sum())
+        targets = selection.neighbours["target_filepath"].nunique()
+        write_mining_summary(folder, selection, rows, targets)
+        return Outcome(
+            summary=f"{len(kept)} new rows ({synthetic} synthetic) for {targets} targets",
+            values={
+                "mining_mined_parquet": folder / "mined.parquet",
+                "mining_mined_count": len(kept),
+                **({} if context.setting("mining") == "none" else {"new_rows": len(kept)}),
+                "mining_synthetic_count": synthetic,
+                "mining_targets": int(targets),
+            },
+            events=mining_events(context, selection, len(kept)),
+        )
+
+
+def _routed(context: StageContext) -> Path:
+    return Path(context.figures(context.phase.name)["routing_mining_parquet"])
+
+
+def _checkpoint(context: StageContext) -> list[Path]:
+    """Return the checkpoint the pair encoder reads: the incumbent's, unless the plan names a path."""
+    if context.setting("encoder") != "deft_pair":
+        return []
+    return [Path(context.figures(context.incumbent)["best_ckpt_path"])]
+
+
+def embedding_spec(context: StageContext) -> Record:
+    """Return the spec that drives both embedding calls: one encoder, one batch size."""
+    path = context.setting("encoder_path")
+    model_path = str(_checkpoint(context)[0]) if context.setting("encoder") == "deft_pair" else path
+    return {"model": context.setting("encoder"), "model_path": model_path, "batch_size": 64}
+
+
+def _statistics(context: StageContext, pool: Path) -> dict[str, object]:
+    return {"statistics_parquet": pool} if context.setting("encoder") == "deft_pair" else {}
+
+
+def weakest_targets(context: StageContext) -> pd.DataFrame:
+    """Return the routed components that are mined for: the weakest PASS and the weakest others."""
+    gaps = files.read_parquet(_routed(context))
+    ordered = gaps.sort_values("weakness", ascending=False, kind="stable")
+    is_pass = ordered["label"] == PASS
+    limits = (context.setting("targets_pass"), context.setting("targets_defect"))
+    sides = (ordered[is_pass], ordered[~is_pass])
+    kept = [side if limit is None else side.head(limit) for side, limit in zip(sides, limits, strict=True)]
+    return pd.concat(kept, ignore_index=True)
+
+
+def _earlier_tables(context: StageContext) -> list[Path]:
+    phases = [context.run.phase(phase_name(n)) for n in range(1, context.phase.number)]
+    return [phase.mining_filter / "mined.parquet" for phase in phases]
+
+
+def mined_before(context: StageContext) -> set[str]:
+    """Return every row that an earlier iteration mined: no row is mined twice."""
+    tables = [files.read_parquet(path) for path in _earlier_tables(context)]
+    return {path for table in tables for path in table["filepath"]}
+
+
+def _nothing() -> pd.DataFrame:
+    types = {"rank": "int64", "similarity": "float64", "kept": "bool"}
+    names = ("target_filepath", "source_filepath", "rank", "similarity", "kept", "reason")
+    return pd.DataFrame({name: pd.Series(dtype=types.get(name, "object")) for name in names})
+
+
+def write_knn_summary(folder: Path, selection: Selection, kept: int) -> None:
+    """Write one row: candidates = kept + rejected, and the cut (empty where there is none)."""
+    candidates = int(selection.neighbours["source_filepath"].nunique())
+    row = {
+        "candidate_count": max(candidates, kept),
+        "kept_count": kept,
+        "rejected_count": max(candidates, kept) - kept,
+        "similarity_threshold": "" if selection.cut is None else repr(float(selection.cut)),
+    }
+    files.write_csv(folder / "knn_summary.csv", pd.DataFrame([row]))
+
+
+def write_mining_summary(folder: Path, selection: Selection, rows: pd.DataFrame, targets: int) -> None:
+    """Write what the container would, and the per-label breakdown that it lacks."""
+    reasons = selection.neighbours["reason"].value_counts()
+    lines = [
+        "Summary:",
+        f"  Target queries: {targets}",
+        f"  Total pairs: {len(selection.neighbours)}",
+        *(f"  Not kept, {reason}: {count}" for reason, count in sorted(reasons.items()) if reason),
+        f"  Unique items saved: {len(rows)}",
+        "  Kept by label:",
+        *(f"    {label}: {count}" for label, count in sorted(rows["label"].value_counts().items())),
+    ]
+    files.write_text(folder / "mining_summary.txt", "\n".join(lines) + "\n")
+
+
+def mining_events(context: StageContext, selection: Selection, kept: int) -> tuple[str, ...]:
+    """Name what a reader must not miss: labels without candidates, a yield that dropped by half."""
+    events = [f"pool holds no candidate for {name} targets" for name in selection.without_candidates]
+    before = context.figures(phase_name(context.phase.number - 1)).get("mining_mined_count")
+    if before and kept < before * (1 - YIELD_DROP):
+        events.append(f"mining yield fell from {before} to {kept} rows")
+    return tuple(events)

@@ -1,0 +1,113 @@
+"""Root cause analysis: which samples are weakest at the threshold, and ten pictures of them to look at."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+from PIL import Image
+
+from deft import files
+from deft.metrics.target import Target
+from deft.platforms.base import ToolCall
+from deft.stages.base import Outcome, Record, Stage, StageContext
+from deft.workspace.components import join_gaps, kpi_components
+from deft.workspace.images import open_image
+from deft.workspace.rows import PASS
+from deft.workspace.training_spec import images_folder, read_baseline_spec
+
+PICTURES_PER_SIDE = 5
+PICTURE_SIZE = 128
+SPEC = "vcn_aoi_spec.yaml"
+
+
+class Rca(Stage):
+    """Analyse the gaps of the incumbent's inference: it is what the next iteration starts from."""
+
+    name: ClassVar[str] = "rca"
+    timestamped: ClassVar[bool] = True
+
+    def place(self, context: StageContext) -> Path:
+        return context.phase.rca_results
+
+    def reads(self, context: StageContext) -> list[Path]:
+        incumbent = context.figures(context.incumbent)
+        return [Path(incumbent["inference_csv"]), Path(incumbent["training_spec"])]
+
+    def parameters(self, context: StageContext) -> Record:
+        return {
+            "top_k_per_label": context.setting("top_k_per_label"),
+            "min_recall": Target.from_record(context.plan["target"]).recall_floor,
+        }
+
+    def work(self, context: StageContext, folder: Path) -> Outcome:
+        self._analyse(context, folder)
+        gaps = files.read_parquet(folder / "kpi_gaps.parquet")
+        weakest = spot_check_rows(join_gaps(gaps, kpi_components(context.run.workspace)))
+        write_spot_check(weakest, folder)
+        threshold = (folder / "threshold.txt").read_text()
+        misclassified = gaps[gaps["weakness"] > 0]
+        return Outcome(
+            summary=f"{len(misclassified)} of {len(gaps)} weak images misclassified, "
+            f"threshold {float(threshold):.6g}",
+            values={
+                "rca_gaps_parquet": folder / "kpi_gaps.parquet",
+                "rca_threshold": float(threshold),
+                "rca_target_defects": sorted(set(gaps["label"]) - {PASS}),
+                "rca_folder": folder / "",
+                "rca_of": context.incumbent,
+            },
+        )
+
+    def _analyse(self, context: StageContext, folder: Path) -> None:
+        workspace = context.run.workspace
+        incumbent = context.figures(context.incumbent)
+        spec = {
+            "inference_results_dir": str(Path(incumbent["inference_csv"]).parent),
+            "train_config": incumbent["training_spec"],
+            "kpi_media_path": str(images_folder(read_baseline_spec(workspace), "infer", workspace)),
+            "threshold": -1.0,
+            **self.parameters(context),
+        }
+        call = ToolCall(
+            category="gap_analysis",
+            action="vcn_aoi",
+            spec=files.write_yaml(folder / SPEC, spec),
+            overrides={"results_dir": folder},
+            reads=(workspace.root,),
+            writes=folder,
+            log=folder / "gap_analysis.log",
+            title=f"rca {context.phase.name}",
+        )
+        context.call([call])
+
+
+def spot_check_rows(gaps: pd.DataFrame) -> pd.DataFrame:
+    """Return the five weakest PASS and the five weakest other components, weakest first."""
+    ordered = gaps.sort_values("weakness", ascending=False, kind="stable")
+    is_pass = ordered["label"] == PASS
+    sides = [ordered[is_pass].head(PICTURES_PER_SIDE), ordered[~is_pass].head(PICTURES_PER_SIDE)]
+    return pd.concat(sides, ignore_index=True)
+
+
+def write_spot_check(weakest: pd.DataFrame, folder: Path) -> None:
+    """Write one picture a component (tested image left, golden right, 128 px each) and their list."""
+    images = folder / "rca_images"
+    images.mkdir(exist_ok=True)
+    records: list[dict[str, Any]] = []
+    for number, row in enumerate(weakest.to_dict("records"), start=1):
+        name = f"{number:02d}_{re.sub(r'[^A-Za-z0-9]+', '-', str(row['label']))[:40]}.png"
+        _beside_golden(Path(row["filepath"]), Path(row["golden_filepath"])).save(images / name)
+        keys = ("component_id", "label", "siamese_score", "weakness", "filepath", "golden_filepath")
+        records.append({"number": number, "image": f"rca_images/{name}", **{k: row[k] for k in keys}})
+    files.write_json(folder / "spot_check.json", {"samples": records})
+
+
+def _beside_golden(image: Path, golden: Path) -> Image.Image:
+    sheet = Image.new("RGB", (2 * PICTURE_SIZE + 8, PICTURE_SIZE), "white")
+    for position, path in enumerate((image, golden)):
+        picture = open_image(path).resize((PICTURE_SIZE, PICTURE_SIZE), Image.Resampling.BICUBIC)
+        sheet.paste(picture, (position * (PICTURE_SIZE + 8), 0))
+    return sheet

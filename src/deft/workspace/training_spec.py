@@ -1,0 +1,146 @@
+"""Derive every TAO spec from the user's baseline spec, and prove that its tables resolve.
+
+Nothing here can set `resume_training_checkpoint_path`, so an iteration never inherits an epoch
+counter; warm start is `pretrained_model_path` alone (contracts/loop.md "Decided").
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deft.errors import InputRefused
+from deft.files import read_yaml
+from deft.workspace.layout import Workspace
+from deft.workspace.rows import ImageLayout, read_table, resolve_images
+
+Spec = dict[str, Any]
+CHECKPOINTED_ACTIONS = ("evaluate", "inference")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What the plan decides about one training; the rest is the user's spec."""
+
+    epochs: int
+    batch_size: int
+    seed: int
+    num_gpus: int
+    precision: str | None = None
+    threads: int | None = None
+
+    @classmethod
+    def from_plan(cls, plan: Mapping[str, Any]) -> TrainingSettings:
+        """Return what a plan decided about trainings."""
+        agreed = {name: plan["settings"][name]["value"] for name in plan["settings"]}
+        return cls(
+            epochs=agreed["num_epochs"],
+            batch_size=agreed["batch_size"],
+            seed=agreed["seed"],
+            num_gpus=agreed["num_gpus"],
+            precision=agreed["precision"],
+            threads=agreed["threads"],
+        )
+
+
+def read_baseline_spec(workspace: Workspace) -> Spec:
+    """Read `specs/baseline_spec.yaml`; a spec of another task or without a data block is refused."""
+    spec = read_yaml(workspace.baseline_spec)
+    if not isinstance(spec, dict) or not isinstance(spec.get("dataset"), dict):
+        raise InputRefused("spec has no `dataset` block", value=workspace.baseline_spec)
+    if spec.get("task") != "classify":
+        raise InputRefused("spec must say `task: classify`", value=spec.get("task"))
+    if not isinstance(spec["dataset"].get("classify"), dict):
+        raise InputRefused("spec has no `dataset.classify` block", value=workspace.baseline_spec)
+    return spec
+
+
+def is_embedded_engine(spec: Mapping[str, Any]) -> bool:
+    """Say whether the spec asks for the embedded engine's own network."""
+    backbone = (spec.get("model") or {}).get("backbone") or {}
+    return str(backbone.get("type", "")).startswith("deft_")
+
+
+def images_folder(spec: Spec, split: str, workspace: Workspace) -> Path:
+    """Return a split's image root: the spec's where it exists, else the workspace's images."""
+    block = spec["dataset"]["classify"].get(f"{split}_dataset") or {}
+    named = block.get("images_dir")
+    if named and (workspace.root / named).is_dir():
+        return (workspace.root / named).resolve()
+    return workspace.images
+
+
+def training_spec(
+    baseline: Spec,
+    workspace: Workspace,
+    settings: TrainingSettings,
+    *,
+    combined_table: Path | None = None,
+    warm_start: Path | None = None,
+) -> Spec:
+    """Derive the spec of one training.
+
+    The baseline trains on the user's table under the user's image root; an iteration trains on its
+    combined table under the workspace root. Validation, test and inference keep their own roots.
+    """
+    spec = copy.deepcopy(baseline)
+    _set_tables(spec, workspace, combined_table)
+    train = spec.setdefault("train", {})
+    train.pop("resume_training_checkpoint_path", None)
+    train.pop("pretrained_model_path", None)
+    train.update(num_epochs=settings.epochs, seed=settings.seed, num_gpus=settings.num_gpus)
+    for key in ("checkpoint_interval", "validation_interval"):
+        train[key] = min(int(train.get(key) or 1), settings.epochs)
+    spec["dataset"]["classify"]["batch_size"] = settings.batch_size
+    _set_engine(spec, settings)
+    if warm_start is not None:
+        train["pretrained_model_path"] = str(warm_start)
+    for key in ("results_dir", *CHECKPOINTED_ACTIONS):
+        spec.pop(key, None)
+    return spec
+
+
+def _set_engine(spec: Spec, settings: TrainingSettings) -> None:
+    train = spec["train"]
+    if settings.precision:
+        train["precision"] = settings.precision
+    if settings.threads and is_embedded_engine(spec):
+        train.setdefault("embedded", {})["threads"] = settings.threads
+
+
+def _set_tables(spec: Spec, workspace: Workspace, combined_table: Path | None) -> None:
+    classify = spec["dataset"]["classify"]
+    train_root = workspace.root if combined_table else images_folder(spec, "train", workspace)
+    tables = {
+        "train": (combined_table or workspace.training_table, train_root),
+        "validation": (workspace.validation_table, images_folder(spec, "validation", workspace)),
+        "test": (workspace.kpi_table, images_folder(spec, "test", workspace)),
+        "infer": (workspace.kpi_table, images_folder(spec, "infer", workspace)),
+    }
+    for split, (table, images) in tables.items():
+        classify[f"{split}_dataset"] = {"csv_path": str(table), "images_dir": str(images)}
+
+
+def inference_spec(training: Spec, *, batch_size: int) -> Spec:
+    """Derive the spec of inference and evaluation from the spec that trained the model."""
+    spec = copy.deepcopy(training)
+    classify = spec["dataset"]["classify"]
+    classify["batch_size"] = batch_size
+    (classify.setdefault("augmentation_config", {}) or {}).update(augment=False)
+    loss = (spec.get("train") or {}).get("classify")
+    embedded = (spec.get("train") or {}).get("embedded")
+    spec["train"] = {k: v for k, v in (("classify", loss), ("embedded", embedded)) if v}
+    return spec
+
+
+def prove_spec(spec: Spec) -> None:
+    """Resolve the first and the last row of every table of a spec under its own image root."""
+    classify = spec["dataset"]["classify"]
+    layout = ImageLayout.from_spec(spec)
+    for split in ("train", "validation", "test", "infer"):
+        block = classify[f"{split}_dataset"]
+        table = read_table(Path(block["csv_path"]))
+        resolve_images(table.iloc[[0, -1]], Path(block["images_dir"]), layout)

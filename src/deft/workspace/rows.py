@@ -25,6 +25,7 @@ import pyarrow.csv
 
 from deft import files
 from deft.errors import InputRefused, UsageError
+from deft.workspace.listing import Listing
 
 COLUMNS = (
     "input_path",
@@ -163,6 +164,15 @@ def _ragged(row: Any, path: Path) -> InputRefused:
     return InputRefused(fact, value=path, hint="quote a cell that holds a comma")
 
 
+def can_stand_in_a_row(text: str) -> bool:
+    """Say whether a name may become a required cell: Unicode, not blank, no control, no formula."""
+    try:
+        cell = pa.array([text.encode("utf-8").decode("utf-8")], pa.string())
+    except UnicodeError:
+        return False
+    return not any(is_bad(cell)[0].as_py() for is_bad in (_has_control, _is_blank, _is_formula))
+
+
 def _has_control(cells: Any) -> Any:
     return pc.match_substring_regex(cells, CONTROL_CHARACTERS)
 
@@ -279,11 +289,11 @@ def _extension(image_ext: object) -> str:
 
 def resolve_images(table: pd.DataFrame, images_dir: Path, layout: ImageLayout) -> None:
     """Refuse a table of which an input or golden image is not a file, listing the first five by row."""
-    folders: dict[str, set[str]] = {}
+    listing = Listing()
     missing: list[tuple[int, str]] = []
     for column in ("input_path", "golden_path"):
         for paths in layout.column_paths(table, images_dir, column):
-            missing.extend((row, path) for row, path in enumerate(paths) if not _is_file(path, folders))
+            missing.extend((row, path) for row, path in enumerate(paths) if not listing.has_file(path))
     if missing:
         missing.sort()
         listed = "; ".join(f"row {row + FIRST_DATA_ROW}: {path}" for row, path in missing[:LISTED])
@@ -292,18 +302,6 @@ def resolve_images(table: pd.DataFrame, images_dir: Path, layout: ImageLayout) -
             value=listed + ("; ..." if len(missing) > LISTED else ""),
             hint="check images_dir, input_map and image_ext of the spec",
         )
-
-
-def _is_file(path: str, folders: dict[str, set[str]]) -> bool:
-    """Look a path up in its folder's listing: one system call a folder instead of one a file."""
-    folder, name = os.path.split(path)
-    if folder not in folders:
-        try:
-            with os.scandir(folder) as entries:
-                folders[folder] = {entry.name for entry in entries if entry.is_file()}
-        except OSError:
-            folders[folder] = set()
-    return name in folders[folder]
 
 
 def prefix_rows(table: pd.DataFrame, prefix: str) -> pd.DataFrame:

@@ -1,0 +1,9 @@
+#!/usr/bin/env python3
+"""Run `deft init-deft-state` from any directory, without an installation."""
+
+import os
+import sys
+from pathlib import Path
+
+deft = str(Path(__file__).resolve().parents[1] / "bin" / "deft")
+os.execv(deft, [deft, "init-deft-state", *sys.argv[1:]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -44,6 +45,43 @@ def _write_all(descriptor: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def append_line(path: Path, line: bytes, *, at: int | None = None) -> None:
+    """Append one line (its newline included) and make it durable before returning.
+
+    With `at`, the line replaces everything from that offset on. The caller holds a lock. After a failed
+    append the file ends where it ended before, as far as the disk still allows.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | (os.O_APPEND if at is None else 0)
+    descriptor = os.open(path, flags, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size == 0:
+            sync_folder(path.parent)  # first the name, then the first byte: a line never loses its file
+        if at is None:
+            _append_or_undo(descriptor, line, size)
+        else:
+            _overwrite_end(descriptor, line, at)
+    finally:
+        os.close(descriptor)
+
+
+def _append_or_undo(descriptor: int, line: bytes, size: int) -> None:
+    try:
+        _write_all(descriptor, line)
+        os.fsync(descriptor)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise
+
+
+def _overwrite_end(descriptor: int, line: bytes, at: int) -> None:
+    os.lseek(descriptor, at, os.SEEK_SET)
+    _write_all(descriptor, line)
+    os.ftruncate(descriptor, at + len(line))
+    os.fsync(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,0 +1,299 @@
+"""The truth of a run: `loop_log.jsonl`, one JSON object a line, hash-chained, durable when acknowledged.
+
+A line is the original's fields first (a reader of its log reads ours), then `attempt kind evidence
+outcome`, then `prev` (the previous line's sha256) and `sha256` (of the canonical JSON of the entry without
+that field). What a crash can leave is a torn last line: it is kept aside, cut and recorded by the next
+append. Anything else that does not verify is corruption and stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from deft import files
+from deft.errors import Corruption, RunBusy, StageFailed
+from deft.run.transitions import check_entry
+from deft.schemas import validate
+
+Entry = dict[str, Any]
+
+GENESIS = "0" * 64
+FIELDS = (
+    *("seq", "ts", "iter", "stage", "status", "summary", "duration_sec", "context_tokens", "tokens"),
+    *("attempt", "kind", "evidence", "outcome", "prev", "sha256"),
+)
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+TAIL_BYTES = 64 * 1024
+LOCK_WAIT_SECONDS = 60.0
+
+
+def utc_now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class LogScan:
+    """A verified log: its entries, and the bytes of a torn last line that no append has cut yet."""
+
+    entries: list[Entry]
+    torn: bytes
+
+
+class LoopLog:
+    """The one writer of a run's log; any number of processes may hold one."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self.path = path
+        self._clock = clock
+
+    def append(self, entry: Entry) -> Entry:
+        """Write one entry durably and return it with `seq`, `ts`, `prev` and `sha256`.
+
+        Needs `iter stage status summary`; `duration_sec context_tokens tokens attempt kind evidence
+        outcome` have defaults. Reads the tail of the file only, except for stages, whose order is checked
+        against the whole log under the same lock. Raises StateConflict, RunBusy (60 s), Corruption,
+        StageFailed (disk).
+        """
+        try:
+            with self._locked():
+                last = self._recover(_read_tail(self.path))
+                content = _with_defaults(entry)
+                if content["kind"] in ("stage", "manual"):
+                    check_entry(read(self.path), content)
+                return self._write(content, last, at=None)
+        except OSError as error:
+            raise StageFailed(
+                f"log cannot be written ({error.strerror or error})",
+                value=self.path,
+                hint="make room or mend the disk, then the same command again: nothing recorded was lost",
+            ) from None
+
+    def read(self) -> list[Entry]:
+        """Return the verified entries."""
+        return read(self.path)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = FileLock(
+            self.path.with_name(f".{self.path.stem}.lock"), LOCK_WAIT_SECONDS, poll_interval=0.002
+        )
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunBusy("another process has kept the log locked for a minute", value=self.path) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _write(self, content: Entry, last: Entry | None, *, at: int | None) -> Entry:
+        entry = _seal(content, last, self._clock())
+        validate(entry, "log_entry")
+        line = json.dumps(entry, ensure_ascii=False).encode("utf-8") + b"\n"
+        files.append_line(self.path, line, at=at)
+        return entry
+
+    def _recover(self, tail: _Tail) -> Entry | None:
+        if not tail.torn:
+            return tail.last
+        aside = _keep_aside(self.path, tail.torn)
+        content = {
+            "iter": tail.last["iter"] if tail.last else "baseline",
+            "stage": "recovered",
+            "status": "ok",
+            "summary": f"a torn line of {len(tail.torn)} bytes was cut and kept in {aside.name}",
+            "kind": "recovered",
+            "evidence": [
+                {"path": aside.name, "sha256": files.sha256_of_bytes(tail.torn), "size": len(tail.torn)}
+            ],
+        }
+        return self._write(_with_defaults(content), tail.last, at=tail.end)
+
+
+def _with_defaults(entry: Entry) -> Entry:
+    defaults: Entry = {"duration_sec": 0, "context_tokens": 0, "attempt": 1, "kind": "stage"}
+    content = {**defaults, "evidence": [], "outcome": {}, **entry}
+    # Through JSON once, so that what is hashed is what a reader will parse (keys become text, tuples lists).
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    cleaned: Entry = json.loads(text.encode("utf-8", "replace"))
+    return cleaned
+
+
+def _seal(content: Entry, last: Entry | None, moment: datetime) -> Entry:
+    entry = {
+        **content,
+        "seq": 1 + (last["seq"] if last else 0),
+        "ts": moment.astimezone(UTC).strftime(TIME_FORMAT),
+        "prev": last["sha256"] if last else GENESIS,
+    }
+    entry["sha256"] = entry_sha256(entry)
+    known = [name for name in FIELDS if name in entry]
+    return {name: entry[name] for name in [*known, *(name for name in entry if name not in FIELDS)]}
+
+
+def entry_sha256(entry: Entry) -> str:
+    """Return the sha256 of an entry's canonical JSON without its own `sha256`."""
+    return files.sha256_of_record({name: value for name, value in entry.items() if name != "sha256"})
+
+
+def _keep_aside(path: Path, torn: bytes) -> Path:
+    number = 1
+    while True:
+        aside = path.with_name(f"{path.stem}.torn.{number}")
+        if not aside.exists():
+            return files.write_bytes(aside, torn)
+        if aside.read_bytes() == torn:  # kept by a recovery that was killed before it could record it
+            return aside
+        number += 1
+
+
+# --- reading and verifying -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Tail:
+    last: Entry | None
+    end: int
+    torn: bytes
+
+
+class _Unreadable(ValueError):
+    """A line that is no whole entry."""
+
+
+def read(path: Path) -> list[Entry]:
+    """Return the entries of a log after checking the whole chain; a torn last line never happened.
+
+    A missing file is an empty log. Raises Corruption that names the first bad line.
+    """
+    return scan(path).entries
+
+
+def scan(path: Path) -> LogScan:
+    """Verify a log and return its entries together with what is torn at its end."""
+    content = path.read_bytes() if path.exists() else b""
+    lines, torn = _peel(content, path)
+    entries: list[Entry] = []
+    for number, line in enumerate(lines, start=1):
+        entry = _verified(line, path, number)
+        _check_chain(entry, entries[-1] if entries else None, path, number)
+        entries.append(entry)
+    return LogScan(entries, torn)
+
+
+def _check_chain(entry: Entry, last: Entry | None, path: Path, number: int) -> None:
+    expected = (last["seq"] + 1, last["sha256"]) if last else (1, GENESIS)
+    if (entry.get("seq"), entry.get("prev")) != expected:
+        raise _corruption(path, number, "does not follow the line before it")
+
+
+def _verified(line: bytes, path: Path, number: int) -> Entry:
+    try:
+        return _parse(line)
+    except _Unreadable as error:
+        raise _corruption(path, number, str(error)) from None
+
+
+def _corruption(path: Path, number: int, reason: str) -> Corruption:
+    return Corruption(
+        f"line {number} of the log {reason}",
+        value=path,
+        hint="restore the file from a backup; it is never repaired by guessing",
+    )
+
+
+def _parse(line: bytes) -> Entry:
+    try:
+        entry = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise _Unreadable("is not JSON") from None
+    return _checked(entry)
+
+
+def _checked(entry: object) -> Entry:
+    if not isinstance(entry, dict):
+        raise _Unreadable("is not a JSON object")
+    try:
+        matches = entry.get("sha256") == entry_sha256(entry)
+    except (ValueError, RecursionError):
+        matches = False
+    if not matches:
+        raise _Unreadable("does not match its own sha256")
+    return entry
+
+
+def _peel(content: bytes, path: Path) -> tuple[list[bytes], bytes]:
+    """Split into whole lines and the torn end (empty when the last line is whole)."""
+    lines = content.split(b"\n")
+    torn = lines.pop()
+    if not torn and lines and not _is_whole(lines[-1]):
+        torn = lines.pop() + b"\n"
+    if torn and _is_damage(torn):
+        raise _corruption(path, _line_number(path, len(torn)), "is damaged, not torn")
+    return lines, torn
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        _parse(line)
+    except _Unreadable:
+        return False
+    return True
+
+
+def _is_damage(torn: bytes) -> bool:
+    """Tell an end that no interrupted append leaves: a foreign record, or bytes behind a whole entry."""
+    text = torn.decode("utf-8", "replace").rstrip("\n")
+    try:
+        first, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    if isinstance(first, dict) and "sha256" not in first:
+        return True
+    try:
+        _checked(first)
+    except _Unreadable:
+        return False
+    return end < len(text)
+
+
+def _line_number(path: Path, torn: int) -> int:
+    content = path.read_bytes()
+    return 1 + content.count(b"\n", 0, len(content) - torn)
+
+
+def _read_tail(path: Path) -> _Tail:
+    """Read just enough of the end to know the last whole entry and what is torn behind it."""
+    size = path.stat().st_size if path.exists() else 0
+    window = TAIL_BYTES
+    while True:
+        start = max(0, size - window)
+        block = _read_from(path, start) if size else b""
+        if start:
+            block = block.partition(b"\n")[2]
+        if not start or block.count(b"\n") >= 2:
+            break
+        window *= 2
+    lines, torn = _peel(block, path)
+    end = size - len(torn)
+    if not lines:
+        return _Tail(None, end, torn)
+    try:
+        return _Tail(_parse(lines[-1]), end, torn)
+    except _Unreadable as error:
+        raise _corruption(path, _line_number(path, len(torn)) - 1, str(error)) from None
+
+
+def _read_from(path: Path, start: int) -> bytes:
+    with open(path, "rb") as stream:
+        stream.seek(start)
+        return stream.read()

@@ -1,0 +1,100 @@
+"""Write a long embedding run in parts, so that a killed run resumes at the first part that is missing."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from deft.embedding.samples import Embedded, Matrix
+from deft.files import read_json, write_bytes, write_json
+
+MANIFEST = "manifest.json"
+
+
+class Parts:
+    """The parts of one output, in `<output>.parts/`; they belong to one key and are dropped under another.
+
+    `key` is a hash over everything the vectors depend on: input rows, encoder, batch size.
+    """
+
+    def __init__(self, output: Path, *, key: str, rows: int, rows_per_part: int) -> None:
+        self.folder = output.with_name(f"{output.name}.parts")
+        self._rows, self._rows_per_part = rows, rows_per_part
+        record = {"key": key, "rows": rows, "rows_per_part": rows_per_part}
+        manifest = self.folder / MANIFEST
+        if self.folder.exists() and (not manifest.is_file() or read_json(manifest) != record):
+            shutil.rmtree(self.folder)
+        if not manifest.is_file():
+            write_json(manifest, record)
+
+    def __len__(self) -> int:
+        return -(-self._rows // self._rows_per_part)
+
+    def rows(self, part: int) -> range:
+        """Return the rows of the whole that a part holds."""
+        start = part * self._rows_per_part
+        return range(start, min(start + self._rows_per_part, self._rows))
+
+    def exists(self, part: int) -> bool:
+        """Tell whether a part was written whole."""
+        return self._path(part).is_file()
+
+    def write(self, part: int, embedded: Embedded) -> None:
+        """Write one part atomically; its rows count from 0."""
+        write_bytes(self._path(part), _encode(embedded))
+
+    def read(self, part: int) -> Embedded:
+        """Return one part as it was written."""
+        return _decode(pq.ParquetFile(self._path(part)).read())
+
+    def merge(self, count: int) -> Embedded:
+        """Return the first `count` parts as one, rows counted over the whole."""
+        whole = Embedded([], [], {})
+        blocks: list[list[Matrix]] = []
+        for part in range(count):
+            start, embedded = self.rows(part).start, self.read(part)
+            whole.accepted.extend(start + row for row in embedded.accepted)
+            whole.rejected.update({start + row: reason for row, reason in embedded.rejected.items()})
+            if embedded.accepted:
+                blocks.append(embedded.blocks)
+        whole.blocks.extend(np.concatenate(same) for same in zip(*blocks, strict=True))
+        return whole
+
+    def remove(self) -> None:
+        """Delete the parts; the merged output has replaced them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, part: int) -> Path:
+        return self.folder / f"{part:05d}.parquet"
+
+
+def _encode(embedded: Embedded) -> bytes:
+    """Return a part as Parquet: row, reason (null where a vector exists), one binary column a block."""
+    rows = [*embedded.accepted, *embedded.rejected]
+    columns: dict[str, Any] = {
+        "row": pa.array(rows, pa.int64()),
+        "reason": pa.array([None] * len(embedded.accepted) + list(embedded.rejected.values()), pa.string()),
+    }
+    for number, block in enumerate(embedded.blocks):
+        vectors = [row.tobytes() for row in block.astype("<f4")] + [None] * len(embedded.rejected)
+        columns[f"block_{number}"] = pa.array(vectors, pa.binary())
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
+
+
+def _decode(table: Any) -> Embedded:
+    rows, reasons = table["row"].to_pylist(), table["reason"].to_pylist()
+    accepted = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
+    rejected = {row: reason for row, reason in zip(rows, reasons, strict=True) if reason is not None}
+    blocks = []
+    for name in table.column_names[2:]:
+        content = b"".join(table[name].to_pylist()[: len(accepted)])
+        blocks.append(np.frombuffer(content, dtype="<f4").reshape(len(accepted), -1 if accepted else 0))
+    return Embedded(blocks, accepted, rejected)

@@ -1,0 +1,156 @@
+"""Embed rows: read each file once, ask the cache, compute what is new, average over the lights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deft.embedding.cache import VectorCache
+from deft.embedding.encoders import Component, Encoder, Item, Sample
+from deft.errors import InputRefused
+from deft.files import sha256_of_bytes, sha256_of_file
+
+Matrix = NDArray[np.float32]
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The vectors of some rows: a block (accepted rows, width) a component, and why other rows have none."""
+
+    blocks: list[Matrix]
+    accepted: list[int]
+    rejected: dict[int, str]
+
+
+class SampleEmbedder:
+    """Embeds samples by one encoder; vectors seen before, by content, come from the cache."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._components = [
+            _CachedComponent(component, VectorCache(component.identity)) for component in encoder.components
+        ]
+
+    def embed(
+        self, samples: Sequence[Sample], on_progress: OnProgress = lambda done, total: None
+    ) -> Embedded:
+        """Return the blocks of the samples that could be read, in their order; the others are never raised.
+
+        `on_progress(done, total)` counts the items of all components that had to be computed.
+        """
+        rejected: dict[int, str] = {}
+        plans = [_plan(component, samples, rejected) for component in self._components]
+        total = sum(
+            len(component.prepare(plan)) for component, plan in zip(self._components, plans, strict=True)
+        )
+        done = 0
+        for component in self._components:
+            for count in component.compute():
+                done += count
+                on_progress(done, total)
+        for component, plan in zip(self._components, plans, strict=True):
+            _mark_failures(component, plan, rejected)
+        accepted = [row for row in range(len(samples)) if row not in rejected]
+        blocks = [
+            component.block([plan[row] for row in accepted])
+            for component, plan in zip(self._components, plans, strict=True)
+        ]
+        return Embedded(blocks, accepted, dict(sorted(rejected.items())))
+
+
+def _plan(
+    component: _CachedComponent, samples: Sequence[Sample], rejected: dict[int, str]
+) -> dict[int, list[Item]]:
+    plan = {}
+    for row, sample in enumerate(samples):
+        try:
+            if not sample.images:
+                raise InputRefused("row names no image", value=row)
+            plan[row] = component.items(sample)
+        except InputRefused as refusal:
+            rejected.setdefault(row, refusal.fact)
+    return plan
+
+
+def _mark_failures(
+    component: _CachedComponent, plan: dict[int, list[Item]], rejected: dict[int, str]
+) -> None:
+    for row, items in plan.items():
+        for item in items:
+            if item in component.failures:
+                rejected.setdefault(row, component.failures[item])
+
+
+class _CachedComponent:
+    """One component beside its cache, for one group of samples at a time."""
+
+    def __init__(self, component: Component, cache: VectorCache) -> None:
+        self._component, self._cache = component, cache
+        self.items = component.items
+        self.failures: dict[Item, str] = {}
+        self._digests: dict[Item, str] = {}
+        self._vectors: dict[str, Matrix] = {}
+        self._missing: dict[str, Item] = {}
+
+    def prepare(self, plan: dict[int, list[Item]]) -> dict[str, Item]:
+        """Hash the files of a group, take what the cache has, and return what has to be computed."""
+        self.failures, self._digests, self._vectors, self._missing = {}, {}, {}, {}
+        for item in dict.fromkeys(item for items in plan.values() for item in items):
+            try:
+                digest = _content_digest(item)
+            except OSError as error:
+                self.failures[item] = f"file cannot be read ({error.strerror})"
+                continue
+            self._digests[item] = digest
+            self._take(digest, item)
+        return self._missing
+
+    def _take(self, digest: str, item: Item) -> None:
+        if digest in self._vectors:
+            return
+        known = self._cache.find(digest)
+        if known is None:
+            self._missing.setdefault(digest, item)
+        else:
+            self._vectors[digest] = known
+
+    def compute(self) -> Iterable[int]:
+        """Compute the missing vectors batch by batch, yielding how many items each batch settled."""
+        missing, size = list(self._missing.items()), self._component.batch_size
+        fresh: dict[str, Matrix] = {}
+        for start in range(0, len(missing), size):
+            batch = missing[start : start + size]
+            fresh.update(self._compute_batch(batch))
+            yield len(batch)
+        self._cache.add(fresh)
+        self._vectors.update(fresh)
+        for item, digest in self._digests.items():
+            if digest not in self._vectors:
+                self.failures[item] = self.failures[self._missing[digest]]
+
+    def _compute_batch(self, batch: Sequence[tuple[str, Item]]) -> dict[str, Matrix]:
+        loaded, digests = [], []
+        for digest, item in batch:
+            try:
+                loaded.append(self._component.load(item))
+                digests.append(digest)
+            except InputRefused as refusal:
+                self.failures[item] = refusal.fact
+        return dict(zip(digests, self._component.embed(loaded), strict=True)) if loaded else {}
+
+    def block(self, rows: Sequence[Sequence[Item]]) -> Matrix:
+        """Return one vector a row, the mean over its lights: float32, (rows, width)."""
+        means = [
+            np.mean([self._vectors[self._digests[item]] for item in items], axis=0, dtype=np.float64)
+            for items in rows
+        ]
+        return np.asarray(means, dtype=np.float32).reshape(len(rows), -1 if means else 0)
+
+
+def _content_digest(item: Item) -> str:
+    digests = [sha256_of_file(Path(path)) for path in item]
+    return digests[0] if len(digests) == 1 else sha256_of_bytes("".join(digests).encode("ascii"))

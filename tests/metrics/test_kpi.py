@@ -25,7 +25,7 @@ def test_the_weakest_defect_is_named_beside_far_at_full_recall() -> None:
     rows = [("PASS", 0.1), ("open", 0.9), ("short", 0.3), ("PASS", 0.5)]
     headline = kpi_figures(table(rows))["far_at_100"]
     assert headline["deciding_defect"] == {
-        "row": 3,
+        "row": 4,
         "component_id": "board/c2",
         "score": 0.3,
         "label": "short",
@@ -98,7 +98,7 @@ def test_no_rows_are_refused() -> None:
 
 @pytest.mark.parametrize("label", ["Pass", " PASS", "pass"])
 def test_a_label_that_is_pass_but_for_case_or_blanks_is_refused_with_its_row(label: str) -> None:
-    with pytest.raises(InputRefused, match="row 2"):
+    with pytest.raises(InputRefused, match="row 3"):
         kpi_figures(table([("open", 0.9), (label, 0.1), ("PASS", 0.2)]))
 
 

@@ -118,13 +118,13 @@ def test_infinite_scores_are_ordinary() -> None:
 
 
 def test_a_nan_score_is_refused_with_its_row() -> None:
-    with pytest.raises(InputRefused, match="row 2"):
+    with pytest.raises(InputRefused, match="row 3"):
         sweep([0.1, float("nan"), 0.2], [True, False, False])
 
 
 @pytest.mark.parametrize("cell", ["", "x1"])
 def test_a_score_that_is_text_is_refused_with_its_row(cell: str) -> None:
-    with pytest.raises(InputRefused, match="row 3"):
+    with pytest.raises(InputRefused, match="row 4"):
         sweep(pd.Series(["0.5", "0.25", cell]), [True, False, False])
 
 

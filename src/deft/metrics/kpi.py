@@ -18,6 +18,7 @@ import pandas as pd
 from deft.errors import InputRefused
 from deft.metrics.confidence import CONFIDENCE, RESAMPLES, bootstrap_intervals, far_bound, missed_bound
 from deft.metrics.operating_points import (
+    FIRST_DATA_ROW,
     Flags,
     Floats,
     OperatingPoint,
@@ -77,7 +78,7 @@ def defect_flags(labels: pd.Series) -> Flags:
         row = int(np.argmax(alike))
         raise InputRefused(
             "a label differs from PASS only by case or blanks",
-            value=f"{texts.iloc[row]!r} in row {row + 1}",
+            value=f"{texts.iloc[row]!r} in row {row + FIRST_DATA_ROW}",
             hint="write PASS exactly: training would take this row for a defect",
         )
     return ~passes
@@ -167,7 +168,7 @@ def _deciding_defect(table: pd.DataFrame, is_defect: Flags) -> dict[str, Any]:
         if name in table.columns
     }
     identity = "/".join(texts[name] for name in ("input_path", "object_name") if name in texts)
-    return {"row": position + 1, "component_id": identity, "score": _finite(scores[position]), **texts}
+    return {"row": position + FIRST_DATA_ROW, "component_id": identity, "score": _finite(scores[position]), **texts}
 
 
 def _per_label(points: Sweep, table: pd.DataFrame, is_defect: Flags) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ Counts = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 RECALL_TOLERANCE = 1e-12
+FIRST_DATA_ROW = 2  # rows are numbered as a spreadsheet numbers them: the header is row 1
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def sweep(scores: npt.ArrayLike, is_defect: npt.ArrayLike) -> Sweep:
     """Count hits and false alarms at every candidate threshold, in O(N log N).
 
     `scores` and `is_defect` have one entry a row. Raises InputRefused without rows and for a NaN score,
-    naming the row (the first data row is 1); infinite scores are ordinary.
+    naming the row (the header is row 1); infinite scores are ordinary.
     """
     ordered, defects = _by_score(scores, is_defect)
     last_of_score = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
@@ -124,7 +125,7 @@ def _checked(scores: npt.ArrayLike, is_defect: npt.ArrayLike) -> tuple[Floats, F
     if len(absent):
         raise InputRefused(
             f"{len(absent)} of {len(values)} scores are not a number",
-            value=f"the first is in row {absent[0] + 1}",
+            value=f"the first is in row {absent[0] + FIRST_DATA_ROW}",
             hint="score the table again: a NaN is never predicted as a defect, so it would hide one",
         )
     return values, defects
@@ -134,7 +135,7 @@ def _numbers(scores: npt.ArrayLike) -> Floats:
     try:
         return np.asarray(scores, dtype=np.float64)
     except ValueError:
-        bad = next((row, cell) for row, cell in enumerate(np.asarray(scores), 1) if not _is_number(cell))
+        bad = next((row, cell) for row, cell in enumerate(np.asarray(scores), FIRST_DATA_ROW) if not _is_number(cell))
         raise InputRefused(
             "a score is not a number", value=f"{bad[1]!r} in row {bad[0]}", hint="score the table again"
         ) from None
@@ -168,8 +169,12 @@ def operating_point(points: Sweep, min_recall: float) -> OperatingPoint:
 
 
 def best_f1(points: Sweep) -> OperatingPoint:
-    """Return the best point by (F1, recall, precision, threshold): recall comes second here."""
-    return _best(points, np.arange(len(points.thresholds)), points.f1, points.recall, points.precision)
+    """Return the best point by (F1, recall, precision, threshold): recall comes second here.
+
+    The KPI analysis chooses so (contracts/tao-commands.md section 7b); an undefined ratio loses to 0.
+    """
+    precision = np.where(points.tp + points.fp > 0, points.precision, -np.inf)
+    return _best(points, np.arange(len(points.thresholds)), points.f1, points.recall, precision)
 
 
 def _best(points: Sweep, kept: npt.NDArray[np.intp], *columns: Floats) -> OperatingPoint:

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deft.errors import InputRefused, UsageError
+from deft.metrics.kpi import sweep
+from deft.report.kpi_analysis import metrics_table
+from deft.report.kpi_files import analyze
+
+
+def table(path: Path, rows: list[str], header: str = "label,siamese_score,input_path,object_name") -> Path:
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_a_defect_just_above_the_threshold_is_not_lost_to_rounding(tmp_path: Path) -> None:
+    source = table(tmp_path / "in.csv", ["PASS,0.3333336,a,1", "open,0.3333338,a,2"])
+    result = analyze(source, tmp_path / "out")
+    line = next(text for text in result["lines"] if text.startswith("100% recall threshold: "))
+    printed = float(line.split()[3])
+    assert printed == 0.3333336
+    assert "  threshold: 0.3333336\n" in (tmp_path / "out" / "summary.txt").read_text()
+    assert result["kpi"]["far_at_100"]["threshold"] == 0.3333336
+
+
+def test_the_record_on_disk_is_the_one_returned(tmp_path: Path) -> None:
+    source = table(tmp_path / "in.csv", ["PASS,0.1,a,1", "Open,0.9,a,2", "short,0.8,a,3"])
+    result = analyze(source, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "kpi.json").read_text()) == result["kpi"]
+    assert sorted(result["kpi"]["per_label"]) == ["open", "short"]
+    assert sorted(path.name for path in result["files"]) == sorted(
+        path.name for path in (tmp_path / "out").iterdir()
+    )
+
+
+def test_with_one_class_the_record_says_why_there_are_no_figures(tmp_path: Path) -> None:
+    kpi = analyze(table(tmp_path / "in.csv", ["open,0.5,a,1"]), tmp_path / "out")["kpi"]
+    assert (kpi["pass_rows"], kpi["defect_rows"]) == (0, 1)
+    assert "both classes" in kpi["unavailable"]
+    assert "far_at_100" not in kpi
+
+
+def test_a_missed_defect_is_listed_with_its_row_weakest_first(tmp_path: Path) -> None:
+    rows = ["open,0.2,a,1", *["PASS,0.5,a,2"] * 5, "open,0.1,a,3", *["open,0.9,a,4"] * 5]
+    analyze(table(tmp_path / "in.csv", rows), tmp_path / "out")
+    review = pd.read_csv(tmp_path / "out" / "best_f1_missed_no_pass_samples.csv")
+    assert review["analysis_row_index"].tolist() == [8, 2]
+    assert review["analysis_outcome"].tolist() == ["MISSED_NO_PASS"] * 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["PASS,nan,a,1", "open,0.5,a,2"], "row 2"),
+        (["PASS,0.1,a,1", "open,,a,2"], "row 3"),
+        (["PASS,0.1,a,1", "open"], "row 3"),
+        ([], "no rows"),
+    ],
+)
+def test_bad_rows_are_refused_by_number_and_nothing_is_written(
+    rows: list[str], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputRefused, match=said):
+        analyze(table(tmp_path / "in.csv", rows), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="gt"):
+        analyze(table(tmp_path / "in.csv", ["PASS,0.1,a,1"]), tmp_path / "out", label_column="gt")
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("")
+    with pytest.raises(InputRefused, match="lacks label"):
+        analyze(tmp_path / "in.csv", tmp_path / "out")
+
+
+def test_no_bins_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="bin"):
+        analyze(tmp_path / "in.csv", tmp_path / "out", bins=0)
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
+    source = table(tmp_path / "in.csv", [f"{'open' if i % 3 else 'PASS'},{i / 7},a,{i}" for i in range(40)])
+    for name in ("first", "second"):
+        analyze(source, tmp_path / name)
+    for path in (tmp_path / "first").iterdir():
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
+
+
+def test_the_metrics_of_two_hundred_thousand_scores_take_no_quadratic_time() -> None:
+    generator = np.random.default_rng(0)
+    scores, is_defect = generator.random(200_000), generator.random(200_000) < 0.02
+    started = time.process_time()
+    assert len(metrics_table(sweep(scores, is_defect))) == 200_001
+    assert time.process_time() - started < 2

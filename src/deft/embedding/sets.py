@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from deft.files import canonical_json, write_bytes
 FILEPATH, EMBEDDING = "filepath", "embedding"
 FINGERPRINT_KEY = b"deft.encoder"
 REFERENCE_KEY = b"deft.pool"
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 AGAIN = (
     "embed both sides again with one model and one model_path (deft_pair: targets with statistics_parquet)"
 )
@@ -52,7 +54,7 @@ class EmbeddingSet:
         return cls(
             path,
             table.drop_columns([EMBEDDING]).to_pandas(ignore_metadata=True),
-            _matrix(table.column(EMBEDDING), path),
+            vector_matrix(table.column(EMBEDDING), EMBEDDING, path),
             _metadata_record(table.schema.metadata or {}, FINGERPRINT_KEY, path),
         )
 
@@ -88,7 +90,10 @@ class PoolReference:
 
 
 def read_arrow(path: Path, *, required: tuple[str, ...]) -> Any:
-    """Read a Parquet file as an Arrow table, so that types survive; damage and absent columns are refused."""
+    """Read a Parquet file as an Arrow table, so that types survive, without an index that pandas stored.
+
+    Raises InputRefused for a missing or damaged file and for absent columns.
+    """
     if not path.is_file():
         raise InputRefused("file does not exist", value=path)
     try:
@@ -99,7 +104,7 @@ def read_arrow(path: Path, *, required: tuple[str, ...]) -> Any:
     if absent:
         found = ", ".join(table.column_names)
         raise InputRefused(f"table lacks {', '.join(absent)} (it has {found})", value=path)
-    return table
+    return table.drop_columns([name for name in table.column_names if PANDAS_INDEX.fullmatch(name)])
 
 
 def write_embeddings(
@@ -108,8 +113,10 @@ def write_embeddings(
     matrix: NDArray[np.float32],
     fingerprint: Mapping[str, object],
     reference: PoolReference | None = None,
+    *,
+    subject: str = FILEPATH,
 ) -> Path:
-    """Write an Arrow table plus its vectors as `filepath, embedding, others`, atomically.
+    """Write an Arrow table plus its vectors as `filepath` (the subject), `embedding`, others, atomically.
 
     The vectors are stored as list<double> of their float32 values, the form that TAO's tools read. The
     schema's metadata carries the encoder's fingerprint and, for a pool, what its targets need.
@@ -117,13 +124,13 @@ def write_embeddings(
     metadata = {FINGERPRINT_KEY: canonical_json(dict(fingerprint))}
     if reference is not None:
         metadata[REFERENCE_KEY] = canonical_json(reference.to_record())
-    others = columns.drop_columns([FILEPATH])
-    filepaths, vectors = columns.column(FILEPATH), _list_column(matrix)
+    others = columns.drop_columns([subject])
+    subjects, vectors = columns.column(subject), _list_column(matrix)
     if not columns.num_rows:
-        filepaths = vectors = pa.nulls(0)  # as TAO writes an empty table: columns without a type
+        subjects = vectors = pa.nulls(0)  # as TAO writes an empty table: columns without a type
     table = pa.table(
-        [filepaths, vectors, *others.columns],
-        names=[FILEPATH, EMBEDDING, *others.column_names],
+        [subjects, vectors, *others.columns],
+        names=[subject, EMBEDDING, *others.column_names],
         metadata=metadata,
     )
     buffer = io.BytesIO()
@@ -180,13 +187,16 @@ def _list_column(matrix: NDArray[np.float32]) -> Any:
     )
 
 
-def _matrix(column: Any, path: Path) -> NDArray[np.float32]:
+def vector_matrix(column: Any, name: str, path: Path) -> NDArray[np.float32]:
+    """Return an Arrow column of number lists as float32 (rows x width), (0 x 0) without rows.
+
+    Null, ragged and non-finite vectors are refused; `name` and `path` say where they stand.
+    """
     if not len(column):
         return np.empty((0, 0), dtype=np.float32)
-    if not (
-        pa.types.is_nested(column.type) and pa.types.is_floating(getattr(column.type, "value_type", None))
-    ):
-        raise InputRefused(f"column {EMBEDDING} is {column.type}, not a list of numbers", value=path)
+    inner = getattr(column.type, "value_type", None)
+    if not (pa.types.is_nested(column.type) and (pa.types.is_floating(inner) or pa.types.is_integer(inner))):
+        raise InputRefused(f"column {name} is {column.type}, not a list of numbers", value=path)
     rows = []
     for chunk in column.chunks:
         rows.append(_chunk_matrix(chunk, path))

@@ -85,7 +85,7 @@ def _candidates(one: _Columns, two: _Columns) -> tuple[Indices, Indices]:
 
 
 def _possible(one: _Columns, two: _Columns, left: Indices, right: Indices) -> tuple[Indices, Indices]:
-    """Keep the pairs of one label with few differing bits and close means and contrasts (a bound of the error)."""
+    """Keep pairs of one label with few differing bits; means and contrasts bound the error from below."""
     possible = _differing_bits(one.hashes[left], two.hashes[right]) <= MOST_DIFFERING_BITS
     possible &= one.labels[left] == two.labels[right]
     allowed = _allowed_error(one.contrasts[left], two.contrasts[right])

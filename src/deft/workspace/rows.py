@@ -239,15 +239,15 @@ class ImageLayout:
         """What follows the object name in each image's file name, one a light."""
         return tuple(f"_{light}{self.extension}" for light in self.lights) or (self.extension,)
 
-    def input_images(self, row: Mapping[str, Any], images_dir: Path) -> list[Path]:
+    def input_images(self, row: Mapping[Any, Any], images_dir: Path) -> list[Path]:
         """Return the images of a row, one a light; an absolute `input_path` stands alone."""
         return self._images(row["input_path"], row["object_name"], images_dir)
 
-    def golden_images(self, row: Mapping[str, Any], images_dir: Path) -> list[Path]:
+    def golden_images(self, row: Mapping[Any, Any], images_dir: Path) -> list[Path]:
         """Return the golden images of a row, one a light, in the order of `input_images`."""
         return self._images(row["golden_path"], row["object_name"], images_dir)
 
-    def component_id(self, row: Mapping[str, Any]) -> str:
+    def component_id(self, row: Mapping[Any, Any]) -> str:
         """Return what names a component across its lights: `input_path/object_name`."""
         return f"{row['input_path']}/{row['object_name']}"
 

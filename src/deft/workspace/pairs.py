@@ -194,7 +194,7 @@ def prepare_pairs(
     if images_dir is None:
         _write_absolute_table(table_path, pairs, labels)
     else:
-        layout = ImageLayout((light,) if light else (), image_ext)
+        layout = ImageLayout.from_flags(light, image_ext)
         summary |= _stage_below(images_dir, subdir, pairs, layout)
         write_table(table_path, staged_rows(pairs, labels, f"{subdir}_ng", f"{subdir}_ok"))
     files.write_json(table_path.with_name("ingest_summary.json"), summary)

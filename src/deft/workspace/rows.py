@@ -234,6 +234,11 @@ class ImageLayout:
                 raise UsageError(f"spec key `{key}` is not a mapping", value=type(section).__name__)
         return cls(_lights(section.get("input_map")), _extension(section.get("image_ext")))
 
+    @classmethod
+    def from_flags(cls, light: str | None, image_ext: str) -> ImageLayout:
+        """Read what a command line says: lights separated by commas (none: no suffix) and an extension."""
+        return cls(_lights(light.split(",") if light else None), _extension(image_ext))
+
     @property
     def endings(self) -> tuple[str, ...]:
         """What follows the object name in each image's file name, one a light."""

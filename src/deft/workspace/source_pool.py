@@ -213,7 +213,7 @@ def prestage(
         raise StateConflict("source pool exists already", value=final, hint="--force builds it anew")
     attempt = final.with_name(".synth_pool.attempt")
     shutil.rmtree(attempt, ignore_errors=True)
-    layout = ImageLayout((light,) if light else (), image_ext)
+    layout = ImageLayout.from_flags(light, image_ext)
     manifest = build_source_pool(owner, attempt, layout, final=final, progress=progress)
     files.sync_tree(attempt)
     _replace_folder(attempt, final)

@@ -28,7 +28,7 @@ def validate_table(
     that both tables hold.
     """
     workspace = Workspace.at(workspace_root)
-    layout = ImageLayout((light,) if light else (), image_ext)
+    layout = ImageLayout.from_flags(light, image_ext)
     table, root = _read(csv, workspace, layout)
     leakage = LeakageReport()
     if validation_csv is not None:

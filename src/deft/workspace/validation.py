@@ -61,6 +61,7 @@ def _read(csv: Path, workspace: Workspace, layout: ImageLayout) -> tuple[pd.Data
 def _image_root(table: pd.DataFrame, workspace: Workspace, layout: ImageLayout) -> Path:
     first, listing = table.head(1).to_dict("records")[0], Listing()
     for root in (workspace.root, workspace.images):
-        if all(listing.has_file(str(path)) for path in layout.input_images(first, root)):
+        paths = (*layout.input_images(first, root), *layout.golden_images(first, root))
+        if all(listing.has_file(str(path)) for path in paths):
             return root
     return workspace.root

@@ -31,12 +31,15 @@ def json_option() -> click.Option:
     )
 
 
+def json_was_asked_for() -> bool:
+    """Return whether `--json` was given."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().meta.get(JSON_FLAG))
+
+
 def wants_json() -> bool:
     """Return whether the answer is read by a program: `--json` was given or stdout is no terminal."""
-    context = click.get_current_context(silent=True)
-    if context is not None and context.find_root().meta.get(JSON_FLAG):
-        return True
-    return not sys.stdout.isatty()
+    return json_was_asked_for() or not sys.stdout.isatty()
 
 
 def emit(record: dict[str, Any], text: Callable[[dict[str, Any]], str]) -> None:

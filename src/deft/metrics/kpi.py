@@ -168,7 +168,12 @@ def _deciding_defect(table: pd.DataFrame, is_defect: Flags) -> dict[str, Any]:
         if name in table.columns
     }
     identity = "/".join(texts[name] for name in ("input_path", "object_name") if name in texts)
-    return {"row": position + FIRST_DATA_ROW, "component_id": identity, "score": _finite(scores[position]), **texts}
+    return {
+        "row": position + FIRST_DATA_ROW,
+        "component_id": identity,
+        "score": _finite(scores[position]),
+        **texts,
+    }
 
 
 def _per_label(points: Sweep, table: pd.DataFrame, is_defect: Flags) -> dict[str, dict[str, Any]]:

@@ -135,7 +135,9 @@ def _numbers(scores: npt.ArrayLike) -> Floats:
     try:
         return np.asarray(scores, dtype=np.float64)
     except ValueError:
-        bad = next((row, cell) for row, cell in enumerate(np.asarray(scores), FIRST_DATA_ROW) if not _is_number(cell))
+        bad = next(
+            (row, cell) for row, cell in enumerate(np.asarray(scores), FIRST_DATA_ROW) if not _is_number(cell)
+        )
         raise InputRefused(
             "a score is not a number", value=f"{bad[1]!r} in row {bad[0]}", hint="score the table again"
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -112,7 +113,7 @@ def load_two_towers(folder: Path) -> Any:
         model, report = transformers.AutoModel.from_pretrained(
             folder, local_files_only=True, output_loading_info=True, dtype=torch.float32
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputRefused(f"model folder cannot be loaded ({reason})", value=folder) from None
     missing = sorted(report["missing_keys"])
@@ -162,11 +163,11 @@ def _staging_hint(hub_id: str) -> str:
     return f"where there is network: hf download {hub_id} --local-dir DIR, then model_path=DIR"
 
 
-def require_model_type(folder: Path, expected: str) -> None:
-    """Refuse a folder whose config.json names another kind of model than `expected`."""
+def require_model_type(folder: Path, *expected: str) -> None:
+    """Refuse a folder whose config.json names none of the expected kinds of model."""
     found = _read_record(folder / "config.json").get("model_type")
-    if found != expected:
-        raise InputRefused(f"the folder holds a model of type {found}, not {expected}", value=folder)
+    if found not in expected:
+        raise InputRefused(f"the folder holds a model of type {found}, not {expected[0]}", value=folder)
 
 
 def weights_identity(folder: Path) -> str:

@@ -7,7 +7,6 @@ names its encoder.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,6 @@ from deft.tools.output import report_progress, say
 
 GOLDEN = "golden_filepath"
 LIGHTS, GOLDEN_LIGHTS = "light_filepaths", "golden_light_filepaths"
-PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 REJECTED_SHARE = 0.05
 POOL_FIELDS = ("width", "statistics")
 
@@ -79,10 +77,9 @@ def run(config: ImageEmbeddingsConfig) -> None:
 
 
 def _rows(source: Path) -> Any:
-    """Return the input without an old embedding and without an index column that pandas left."""
+    """Return the input without an old embedding."""
     table = read_arrow(source, required=(FILEPATH,))
-    dropped = [name for name in table.column_names if name == EMBEDDING or PANDAS_INDEX.fullmatch(name)]
-    return table.drop_columns(dropped)
+    return table.drop_columns([EMBEDDING] if EMBEDDING in table.column_names else [])
 
 
 def _samples(table: Any) -> list[Sample]:

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deft.embedding.cache import VectorCache, clean
+from deft.files import sha256_of_bytes
+from deft.workspace.layout import cache_home
+
+IDENTITY = {"model": "a"}
+ONE, TWO = sha256_of_bytes(b"one"), sha256_of_bytes(b"two")
+
+
+def vector(value: float) -> np.ndarray:
+    return np.full(3, value, np.float32)
+
+
+def segments(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*/*.npy"))
+
+
+def test_a_vector_is_found_by_content_in_this_process_and_in_the_next(tmp_path: Path) -> None:
+    cache = VectorCache(IDENTITY, tmp_path)
+    cache.add({ONE: vector(1)})
+    for seen in (cache, VectorCache(IDENTITY, tmp_path)):
+        np.testing.assert_array_equal(seen.find(ONE), vector(1))
+        assert seen.find(TWO) is None
+
+
+def test_another_encoder_finds_nothing(tmp_path: Path) -> None:
+    VectorCache(IDENTITY, tmp_path).add({ONE: vector(1)})
+    assert VectorCache({"model": "b"}, tmp_path).find(ONE) is None
+
+
+def test_two_processes_that_embed_the_same_keep_both_and_agree(tmp_path: Path) -> None:
+    first, second = VectorCache(IDENTITY, tmp_path), VectorCache(IDENTITY, tmp_path)
+    first.add({ONE: vector(1)})
+    second.add({ONE: vector(1), TWO: vector(2)})
+    both = VectorCache(IDENTITY, tmp_path)
+    np.testing.assert_array_equal(both.find(ONE), vector(1))
+    np.testing.assert_array_equal(both.find(TWO), vector(2))
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-2], lambda content: content[:-1] + b"\x07"])
+def test_a_damaged_segment_is_dropped_and_never_believed(tmp_path: Path, damage: object) -> None:
+    VectorCache(IDENTITY, tmp_path).add({ONE: vector(1)})
+    path = segments(tmp_path)[0]
+    path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
+    assert VectorCache(IDENTITY, tmp_path).find(ONE) is None
+    assert segments(tmp_path) == []
+
+
+def test_a_disk_that_refuses_costs_the_reuse_and_not_the_run(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cache = VectorCache(IDENTITY, tmp_path / "file")
+    cache.add({ONE: vector(1)})
+    np.testing.assert_array_equal(cache.find(ONE), vector(1))
+
+
+def test_cleaning_deletes_what_went_unused_longest_until_the_bound_holds(tmp_path: Path) -> None:
+    for number, digest in enumerate((ONE, TWO)):
+        VectorCache({"model": number}, tmp_path).add({digest: vector(number)})
+    for path in segments(tmp_path):
+        os.utime(path, (1, 1))
+    VectorCache({"model": 0}, tmp_path)  # a use
+    size = segments(tmp_path)[0].stat().st_size
+    assert clean(size, tmp_path) == size
+    assert VectorCache({"model": 0}, tmp_path).find(ONE) is not None
+    assert VectorCache({"model": 1}, tmp_path).find(TWO) is None
+
+
+def test_the_cache_stands_in_the_users_cache_folder() -> None:
+    VectorCache(IDENTITY).add({ONE: vector(1)})
+    assert len(segments(cache_home() / "embeddings")) == 1

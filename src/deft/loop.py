@@ -60,7 +60,7 @@ def run_loop(
         due = next_stage(entries, plan)
         if due is None:
             return COMPLETE
-        require_approval(run.workspace.root, plan)
+        require_approval(run, plan)
         phase, name = due
         state = fold(plan, entries)
         context = StageContext(run, plan, state, run.phase(phase), platform, progress)

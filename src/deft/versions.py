@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from deft.errors import EnvironmentMissing, UsageError
 from deft.files import read_yaml
 
+VERSION = "0.1.0"
 VERSIONS_FILE = Path(__file__).resolve().parents[2] / "versions.yaml"
 
 
@@ -39,3 +42,30 @@ def _flatten(node: Any, prefix: str = "") -> dict[str, str]:
         suffix = f"@{node['digest']}" if node.get("digest") else f":{node['tag']}"
         found[prefix] = f"{node['repository']}{suffix}"
     return found
+
+
+def code_version() -> str:
+    """Return what a stage's key holds of the code: a new version does finished stages anew."""
+    return VERSION
+
+
+def component_versions() -> dict[str, str]:
+    """Return the versions that decide a run's bytes: Python, this package and the libraries below it."""
+    names = ("numpy", "pandas", "pyarrow", "torch", "transformers")
+    found = {"python": platform.python_version(), "deft": VERSION}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return {**found, "processor": _processor()}
+
+
+def _processor() -> str:
+    """Name the processor as the kernel does: bytes of a training are claimed per kind of processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.machine()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()

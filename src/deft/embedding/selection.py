@@ -104,7 +104,7 @@ def _group_names(table: pd.DataFrame, label_filter: str) -> npt.NDArray[Any]:
 def _candidates(targets: Embedded, pool: Embedded, rule: Rule) -> pd.DataFrame:
     names = pool.table["filepath"].to_numpy(dtype=object)
     k = min(rule.top_k, len(names))
-    distance, index = nearest(targets.matrix, pool.matrix, k, rule.metric, tie_keys=names)
+    distance, index = nearest(targets.matrix, pool.matrix, k, rule.metric, tie_keys=names.tolist())
     similarity = 1.0 - distance if rule.metric == "cosine" else -distance
     return pd.DataFrame(
         {

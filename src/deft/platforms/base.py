@@ -56,6 +56,14 @@ class Platform(ABC):
     def checks(self, workspace: Path) -> list[Check]:
         """Look at everything the platform needs; each failure is one line with its cure."""
 
+    def probe_precision(self) -> str | None:
+        """Return the precision that trains fastest here; None where the platform does not choose."""
+        return None
+
+    def pairs_a_second(self) -> float | None:
+        """Return how many pairs a forward pass scores a second here; None where nobody knows."""
+        return None
+
     @abstractmethod
     def run(self, calls: Sequence[ToolCall], progress: Progress) -> None:
         """Carry out the calls in order; raise StageFailed with the end of the failing call's log."""

@@ -34,6 +34,14 @@ class EmbeddedPlatform(Platform):
         """Look for the packages of the engine and for room on the disk."""
         return [*_package_checks(), _disk_check(workspace)]
 
+    def probe_precision(self) -> str | None:
+        """Time both precisions in a child for a second; None where the engine is not installed."""
+        command = [sys.executable, "-m", "deft.tools.visual_changenet.precision"]
+        answer = subprocess.run(
+            command, capture_output=True, text=True, env=_environment(), timeout=300, check=False
+        )
+        return answer.stdout.split()[-1] if answer.returncode == 0 and answer.stdout else None
+
     def run(self, calls: Sequence[ToolCall], progress: Progress) -> None:
         """Run the calls in order in one child; the child never outlives this process."""
         for call in calls:
@@ -63,15 +71,14 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
-def _start(batch: Path) -> subprocess.Popen[str]:
+def _environment() -> dict[str, str]:
     source = str(Path(__file__).resolve().parents[2])
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
-        **os.environ,
-        "DEFT_PROGRESS": "1",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": os.pathsep.join(paths),
-    }
+    more = {"DEFT_PROGRESS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, **more}
+
+
+def _start(batch: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "deft.tools", "--batch", str(batch)],
         stdin=subprocess.DEVNULL,
@@ -79,7 +86,7 @@ def _start(batch: Path) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=environment,
+        env=_environment(),
         preexec_fn=_die_with_parent,
     )
 

@@ -12,6 +12,7 @@ import pandas as pd
 from deft import files
 from deft.errors import InputRefused, StateConflict
 from deft.workspace.layout import RunFolder
+from deft.workspace.rows import PASS
 
 QUANTILES = np.linspace(0.0, 1.0, 101)
 Record = dict[str, Any]
@@ -49,15 +50,16 @@ def best_model_record(state: Record, best: Record, checkpoint: Path, spec: Recor
         "training_spec": best["training_spec"],
         "checkpoint_sha256": files.sha256_of_file(checkpoint),
         "validation_threshold": calibrated["threshold"],
-        "score_quantiles": score_quantiles(Path(best["inference_csv"])),
+        "pass_score_quantiles": pass_score_quantiles(Path(best["inference_csv"])),
         "kpi_target": state["kpi_target"],
     }
 
 
-def score_quantiles(scores: Path) -> list[float]:
-    """Return 101 quantiles of the KPI scores: what production compares its own scores with."""
-    table = pd.read_csv(scores, usecols=["siamese_score"])
-    return [float(value) for value in np.quantile(table["siamese_score"], QUANTILES)]
+def pass_score_quantiles(scores: Path) -> list[float]:
+    """Return 101 quantiles of the KPI set's PASS scores: what production compares its own scores with."""
+    table = pd.read_csv(scores, usecols=["label", "siamese_score"])
+    passing = table.loc[table["label"] == PASS, "siamese_score"]
+    return [float(value) for value in np.quantile(passing, QUANTILES)]
 
 
 def runnable_spec(training: Record, checkpoint: Path, threshold: float) -> Record:

@@ -95,7 +95,7 @@ class Stage(ABC):
     def work(self, context: StageContext, folder: Path) -> Outcome:
         """Do the work inside `folder`, which has its final name only later."""
 
-    def publish(self, context: StageContext, folder: Path) -> None:
+    def publish(self, context: StageContext, folder: Path) -> None:  # noqa: B027 - most stages publish nothing
         """Put copies outside the stage's folder; runs again after a crash, so it must be repeatable."""
 
     # --- the part nobody overrides -------------------------------------------------------------
@@ -159,7 +159,11 @@ class Stage(ABC):
         place = self.place(context)
         candidates = sorted(place.glob("*")) if self.timestamped else [place]
         for folder in reversed(candidates):
-            if (folder / MANIFEST).is_file() and files.read_json(folder / MANIFEST).get("key") == key:
+            if (
+                ".attempt-" not in folder.name
+                and (folder / MANIFEST).is_file()
+                and files.read_json(folder / MANIFEST).get("key") == key
+            ):
                 return folder
         return None
 

@@ -76,7 +76,7 @@ class DataMerge(Stage):
                 "merge_validation_report": folder / context.phase.merge_validation.name,
                 "training_rows": {str(name): int(count) for name, count in shares.items()},
             },
-            events=leakage.sentences(),
+            events=tuple(leakage.sentences()),
         )
 
     def _write_spec(self, context: StageContext, folder: Path, table: Path) -> None:
@@ -122,10 +122,10 @@ def previous_rows(context: StageContext) -> pd.DataFrame:
         workspace = context.run.workspace
         root = images_folder(read_baseline_spec(workspace), "train", workspace)
         prefixed = prefix_rows(table, _prefix(root, workspace))
-        return prefixed.assign(**{SOURCE: "base_train", "provenance": "base"})
+        return prefixed.assign(source="base_train", provenance="base")
     previous = context.run.phase(phase_name(context.phase.number - 1))
     known = files.read_csv(previous.combined_provenance, required=(SOURCE, "provenance"))
-    return table.assign(**{SOURCE: "previous_iter_train", "provenance": known["provenance"]})
+    return table.assign(source="previous_iter_train", provenance=known["provenance"])
 
 
 def _prefix(root: Path, workspace: Workspace) -> str:
@@ -139,7 +139,7 @@ def read_mined(context: StageContext) -> pd.DataFrame:
     path = context.phase.mining_filter / "mining_pool.csv"
     if context.figures(context.phase.name)["mining_mined_count"] == 0:
         return pd.DataFrame(columns=[*COLUMNS, SOURCE, "provenance"])
-    return read_table(path).assign(**{SOURCE: "mining_pool"})
+    return read_table(path).assign(source="mining_pool")
 
 
 def require_retained(before: pd.DataFrame, combined: pd.DataFrame) -> None:

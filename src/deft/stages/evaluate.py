@@ -15,7 +15,7 @@ import pandas as pd
 from deft import files
 from deft.errors import StageFailed
 from deft.metrics.kpi import defect_flags, kpi_figures, transfer
-from deft.metrics.kpi_files import write_kpi_files
+from deft.metrics.kpi_files import RECORD, analyze
 from deft.metrics.operating_points import sweep
 from deft.metrics.target import Target
 from deft.platforms.base import ToolCall
@@ -75,12 +75,12 @@ class Evaluate(Stage):
         kpi = read_scores(folder / SCORES)
         validation = read_scores(folder / "validation" / SCORES)
         target = Target.from_record(context.plan["target"])
-        record = kpi_figures(kpi, seed=context.setting("seed"))
+        record: Record = analyze(folder / SCORES, folder)["kpi"]
         record["target_value"] = target.value(sweep(kpi["siamese_score"], defect_flags(kpi["label"])))
         record["validation_calibrated"] = transfer(validation, kpi, target.recall_floor)
         holdout = folder / "holdout" / SCORES
         record["holdout"] = _holdout(holdout, validation, target) if holdout.is_file() else None
-        write_kpi_files(kpi, record, folder)
+        files.write_json(folder / RECORD, record)
         return record
 
     def _outcome(
@@ -107,6 +107,7 @@ class Evaluate(Stage):
                 "inference_csv": folder / kind / SCORES,
                 "kpi": kept,
                 "promoted": promoted,
+                **({"incumbent": context.phase.name} if promoted else {}),
                 "target_met": target.is_met_by(figures["target_value"]),
             },
             events=() if promoted else (f"{context.phase.name} is not better than {context.incumbent}",),

@@ -17,7 +17,7 @@ JOINED = ("input_path", "object_name", "golden_filepath", "component_id")
 def component_table(table: pd.DataFrame, images_dir: Path, layout: ImageLayout) -> pd.DataFrame:
     """Add to each row its first light's `filepath` and `golden_filepath`, and its `component_id`.
 
-    With several lights `light_filepaths` and `light_golden_filepaths` list all of them.
+    With several lights `light_filepaths` and `golden_light_filepaths` list all of them.
     """
     components = table.copy()
     rows = list(table.to_dict("records"))
@@ -28,7 +28,7 @@ def component_table(table: pd.DataFrame, images_dir: Path, layout: ImageLayout) 
     components["component_id"] = [layout.component_id(row) for row in rows]
     if len(layout.lights) > 1:
         components["light_filepaths"] = [[str(path) for path in paths] for paths in inputs]
-        components["light_golden_filepaths"] = [[str(path) for path in paths] for paths in goldens]
+        components["golden_light_filepaths"] = [[str(path) for path in paths] for paths in goldens]
     return components
 
 
@@ -45,14 +45,13 @@ def join_gaps(gaps: pd.DataFrame, components: pd.DataFrame) -> pd.DataFrame:
     A gap whose image is in no row of the table is refused: the two do not belong together.
     """
     known = _by_any_light(components)
-    positions = [known.get(path) for path in gaps["filepath"]]
-    if None in positions:
-        raise InputRefused(
-            "weak sample is not an image of the KPI table", value=gaps["filepath"].iloc[positions.index(None)]
-        )
-    kept = gaps.assign(_position=positions).drop_duplicates("_position").reset_index(drop=True)
+    positions = gaps["filepath"].map(known)
+    if positions.isna().any():
+        unknown = gaps.loc[positions.isna(), "filepath"].iloc[0]
+        raise InputRefused("weak sample is not an image of the KPI table", value=unknown)
+    kept = gaps.assign(_position=positions.astype(int)).drop_duplicates("_position").reset_index(drop=True)
     found = components.iloc[kept["_position"].to_numpy()].reset_index(drop=True)
-    lights = [column for column in found.columns if column.startswith("light_")]
+    lights = [column for column in found.columns if column.endswith("light_filepaths")]
     kept["filepath"] = found["filepath"]
     return pd.concat([kept.drop(columns="_position"), found[[*JOINED, *lights]]], axis=1)
 

@@ -69,7 +69,7 @@ def images_folder(spec: Spec, split: str, workspace: Workspace) -> Path:
     block = spec["dataset"]["classify"].get(f"{split}_dataset") or {}
     named = block.get("images_dir")
     if named and (workspace.root / named).is_dir():
-        return (workspace.root / named).resolve()
+        return Path(workspace.root / named).resolve()
     return workspace.images
 
 

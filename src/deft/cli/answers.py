@@ -1,0 +1,134 @@
+"""What the loop's verbs answer, in a kilobyte: what happened, what to look at, and the next command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from deft import files
+from deft.errors import DeftError, StateConflict
+from deft.run.lock import holder
+from deft.run.log import read
+from deft.run.spot_check import VERDICTS, awaits_eyes, rca_folder, samples
+from deft.run.state import fold
+from deft.run.transitions import next_stage
+from deft.runner import RUNNING, STOPPED, outcome_of, progress_of
+from deft.workspace.layout import RUN_NAME, RunFolder, Workspace
+
+Record = dict[str, Any]
+ANSWER_BYTES = 1024
+LAST_LINES = 3
+
+
+def find_run(path: Path) -> RunFolder:
+    """Return the run at a path: a run folder, or the newest run of a workspace."""
+    found = path.expanduser().resolve()
+    if RUN_NAME.fullmatch(found.name) and (found / "plan.json").is_file():
+        return RunFolder(found)
+    runs = [run for run in Workspace.at(found).runs() if run.plan.is_file()]
+    if not runs:
+        raise StateConflict("workspace has no run yet", value=found, hint=f"deft preflight {found}")
+    return runs[-1]
+
+
+def answer(run: RunFolder) -> Record:
+    """Return where a run stands, as `deft run`, `status` and `next` say it."""
+    plan: Record = files.read_json(run.plan)
+    entries = read(run.log)
+    state = fold(plan, entries)
+    status = _status(run, plan, entries)
+    record: Record = {"status": status, "run": str(run.root), "log": _last_lines(entries)}
+    if status == RUNNING:
+        record["progress"] = progress_of(run)
+    elif status == "judgement":
+        record.update(_judgement(run, entries))
+    elif status == "complete":
+        record.update(_result(run, state))
+    elif status == "failed":
+        record["error"] = outcome_of(run).get("error") or entries[-1]["summary"]
+    record["next"] = _next_command(run, status)
+    return _fit(record)
+
+
+def _status(run: RunFolder, plan: Record, entries: list[Record]) -> str:
+    if holder(run) is not None:
+        return RUNNING
+    if next_stage(entries, plan) is None:
+        return "complete"
+    if awaits_eyes(run, plan, entries):
+        return "judgement"
+    if entries and entries[-1]["status"] == "error":
+        return "failed"
+    last = outcome_of(run)["status"] if (run.runner / "outcome.json").is_file() else STOPPED
+    return str(last) if last == "failed" else STOPPED
+
+
+def _last_lines(entries: list[Record]) -> list[str]:
+    told = [entry for entry in entries if entry["kind"] in ("stage", "manual")][-LAST_LINES:]
+    return [f"{entry['iter']} {entry['stage']}: {entry['summary'][:110]}" for entry in told]
+
+
+def _judgement(run: RunFolder, entries: list[Record]) -> Record:
+    folder = rca_folder(run, entries)
+    assert folder is not None
+    return {
+        "look_at": str(folder / "rca_images"),
+        "images": len(samples(folder)),
+        "verdicts": list(VERDICTS),
+    }
+
+
+def _result(run: RunFolder, state: Record) -> Record:
+    best = state["iterations"][state["incumbent"]]
+    return {
+        "stop_reason": state["stop_reason"],
+        "best": state["incumbent"],
+        "far_pct": best["far_pct"],
+        "far_at_99_5_pct": round(100 * best["kpi"]["far_at_99_5"]["far"], 4),
+        "report": str(run.report),
+        "model": str(run.best_model),
+    }
+
+
+def _next_command(run: RunFolder, status: str) -> str:
+    where = shlex.quote(str(run.root))
+    if status == "judgement":
+        return f"deft spot-check {where} 1=VERDICT 2=VERDICT ..."
+    if status == "complete":
+        return f"deft report {where}"
+    return f"deft run {where} --until judgement"
+
+
+def _fit(record: Record) -> Record:
+    """Drop the oldest log lines until the record fits into a kilobyte."""
+    while len(json.dumps(record, ensure_ascii=False).encode()) > ANSWER_BYTES and record["log"]:
+        record["log"] = record["log"][1:]
+    return record
+
+
+def answer_text(record: Record) -> str:
+    """Return the answer for a person."""
+    lines = [f"{record['status']}: {record['run']}", *(f"  {line}" for line in record["log"])]
+    for name in ("progress", "look_at", "error", "stop_reason", "best", "far_pct", "report"):
+        if record.get(name) not in (None, {}, ""):
+            lines.append(f"{name.replace('_', ' ')}: {_text(record[name])}")
+    return "\n".join([*lines, f"next: {record['next']}"])
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items() if part not in (None, ""))
+    return str(value)
+
+
+def unfinished(workspace: Workspace) -> RunFolder | None:
+    """Return the newest run of a workspace that has work left, or None."""
+    for run in reversed(workspace.runs()):
+        try:
+            if run.plan.is_file() and next_stage(read(run.log), files.read_json(run.plan)) is not None:
+                return run
+        except DeftError:
+            continue
+    return None

@@ -1,0 +1,192 @@
+"""The verbs of the loop: plan, approve, run, look, stop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deft.cli.answers import answer, answer_text, find_run
+from deft.cli.output import emit
+
+HERE = Path(".")
+AGENT_WAIT_SECONDS = 90.0
+
+_workspace = click.argument("workspace", type=click.Path(path_type=Path), default=HERE)
+_place = click.argument("place", type=click.Path(path_type=Path), default=HERE)
+
+
+Command = Callable[..., Any]
+
+
+def _optional(name: str, kind: type, text: str) -> Callable[[Command], Command]:
+    return click.option(name, type=kind, default=None, help=text)
+
+
+@click.command()
+@_workspace
+@click.option("--target", default=None, help='For example "FAR < 0.1% at recall = 100%".')
+@click.option("--platform", default="embedded", show_default=True, help="Where tool calls run.")
+@_optional("--max-iterations", int, "Iterations after the baseline (3).")
+@_optional("--epochs", int, "Epochs of each training (the spec's).")
+@_optional("--batch-size", int, "Pairs a step (the spec's; lowered to the smallest set).")
+@_optional("--num-gpus", int, "GPUs of each tool call (as many as there are, at most the spec's).")
+@_optional("--seed", int, "Seed of training and of draws (the spec's).")
+@_optional("--precision", str, "32-true or bf16-mixed (measured for a second).")
+@_optional("--threads", int, "CPU threads of the engine (all cores).")
+@_optional("--top-k-per-target", int, "Pool rows mined for each weak sample (5).")
+@_optional("--top-k-per-label", int, "Weak samples kept per label by the gap analysis.")
+@_optional("--targets-pass", int, "Weakest PASS components to mine for.")
+@_optional("--targets-defect", int, "Weakest defect components to mine for.")
+@_optional("--knn-metric", str, "cosine, euclidean or manhattan.")
+@_optional("--filter-by-label", str, "class, label or none.")
+@_optional("--min-similarity", str, "A cosine (0.9), a percentile of the pool (p25), or none.")
+@_optional("--synthetic-share", float, "Largest share of synthetic rows among the mined.")
+@_optional("--mining", str, "targets, or the controls random and none.")
+@_optional("--encoder", str, "deft_pair, SigLIP or CLIP.")
+@_optional("--encoder-path", str, "Local folder or hub id of the encoder.")
+@click.option("--spot-check/--no-spot-check", default=None, help="Whether eyes judge the weak samples.")
+def preflight(workspace: Path, target: str | None, platform: str, epochs: int | None, **given: Any) -> None:
+    """Check a workspace, plan a run, print the Pre-Flight Summary, and stop.
+
+    Example: deft preflight ~/workspace --target "FAR<0.1%@recall=100%"
+    """
+    from deft.preflight.plan import make_plan
+    from deft.preflight.summary import summary
+    from deft.run.gate import save_pending
+    from deft.workspace.layout import Workspace
+
+    found = Workspace.at(workspace)
+    plan, inspection, checks = make_plan(
+        found, target=target, platform=platform, given={**given, "num_epochs": epochs}
+    )
+    text = summary(plan, inspection, checks)
+    digest = save_pending(plan, session_id=os.environ.get("DEFT_SESSION_ID"))
+    click.echo(text)
+    ready = all(check.passed for check in checks)
+    click.echo(f"plan {digest[:12]} waits. next: {'deft approve' if ready else 'mend the above'}")
+
+
+@click.command()
+@_workspace
+def approve(workspace: Path) -> None:
+    """Ask at the terminal whether the waiting plan may run; an agent cannot answer this."""
+    from deft.errors import NotApproved
+    from deft.guard.words import is_approval
+    from deft.run.gate import approve as record_approval
+    from deft.run.gate import pending_for, require_terminal
+    from deft.workspace.layout import Workspace
+
+    found = Workspace.at(workspace)
+    require_terminal()
+    plan = pending_for(found)
+    name = plan["run_id"] if plan else "the waiting plan"
+    if not is_approval(click.prompt(f"Run {name} as summarised? (yes/no)", default="no")):
+        raise NotApproved("not approved; nothing was started", hint=f"deft approve {found.root}")
+    record = record_approval(found, by="terminal")
+    emit({"status": "approved", "run_id": record["run_id"], "next": f"deft run {found.root}"}, _approved)
+
+
+def _approved(record: dict[str, Any]) -> str:
+    return f"approved: {record['run_id']}\nnext: {record['next']}"
+
+
+@click.command()
+@_place
+@click.option(
+    "--until", type=click.Choice(["judgement", "end"]), default="end", help="Pause where eyes are needed."
+)
+@click.option("--wait", type=float, default=None, help="Seconds to wait (90 in an agent, else no end).")
+def run(place: Path, until: str, wait: float | None) -> None:
+    """Start or join the approved run; repeating the command is always right.
+
+    The work goes on when this command or its terminal ends. Exit code 1 when a stage failed.
+    """
+    from deft.cli.running import follow, start_or_join
+    from deft.runner import FAILED
+
+    found = start_or_join(place, until_judgement=until == "judgement")
+    if wait is None and "CLAUDECODE" in os.environ:
+        wait = AGENT_WAIT_SECONDS
+    outcome = follow(found, wait_seconds=wait)
+    emit(answer(found), answer_text)
+    if outcome["status"] == FAILED:
+        raise SystemExit(int(outcome.get("exit_code", 1)))
+
+
+@click.command()
+@_place
+def status(place: Path) -> None:
+    """Say where a run stands: what was done last, what it does now, what to do next."""
+    emit(answer(find_run(place)), answer_text)
+
+
+@click.command("next")
+@_place
+def next_step(place: Path) -> None:
+    """Say the next command and nothing else."""
+    record = answer(find_run(place))
+    emit({"status": record["status"], "next": record["next"]}, lambda shown: str(shown["next"]))
+
+
+@click.command("spot-check")
+@_place
+@click.argument("verdicts", nargs=-1)
+def spot_check(place: Path, verdicts: tuple[str, ...]) -> None:
+    """Record what was seen: 1=mislabeled 2="edge case" 3="data quality" 4=systematic ..."""
+    from deft import files
+    from deft.run.gate import require_approval
+    from deft.run.log import LoopLog
+    from deft.run.spot_check import record_verdicts
+
+    found = find_run(place)
+    plan = files.read_json(found.plan)
+    require_approval(found, plan)
+    record = record_verdicts(found, plan, LoopLog(found.log), verdicts)
+    shown = {
+        "status": "recorded",
+        "proposed_corrections": len(record["proposed_corrections"]),
+        "next": f"deft run {found.root} --until judgement",
+    }
+    emit(shown, lambda kept: f"recorded\nnext: {kept['next']}")
+
+
+@click.command()
+@_place
+def stop(place: Path) -> None:
+    """End a run cleanly: a training writes its checkpoint first; `deft run` resumes it."""
+    from deft.runner import stop_runner
+
+    found = find_run(place)
+    stopped = stop_runner(found)
+    record = {"status": "stopped" if stopped else "not running", "next": f"deft run {found.root}"}
+    emit(record, lambda shown: f"{shown['status']}\nnext: {shown['next']}")
+
+
+@click.command()
+@_place
+def audit(place: Path) -> None:
+    """Re-derive every record of a run from its artifacts; name the first disagreement (exit 6)."""
+    from deft.run.audit import audit_run
+
+    record = audit_run(find_run(place))
+    emit(record, lambda shown: f"{shown['status']}: {shown['checked']} facts checked")
+
+
+@click.command()
+@_place
+@click.option("--yes", is_flag=True, help="Remove; without it the command only says what it would.")
+def clean(place: Path, yes: bool) -> None:
+    """Remove checkpoints that no hand-over, incumbent or resume needs."""
+    from deft.run.clean import remove_checkpoints, superfluous_checkpoints
+
+    found = find_run(place)
+    paths = superfluous_checkpoints(found)
+    size = sum(path.stat().st_size for path in paths)
+    if yes:
+        remove_checkpoints(found, paths)
+    record = {"status": "removed" if yes else "would remove", "checkpoints": len(paths), "bytes": size}
+    emit(record, lambda shown: f"{shown['status']} {shown['checkpoints']} checkpoints, {size / 1e6:.1f} MB")

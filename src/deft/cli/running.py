@@ -1,0 +1,90 @@
+"""Start or join a run from the command line, and show its progress while waiting."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from deft import files
+from deft.cli.answers import find_run, unfinished
+from deft.preflight.inspect import require_unchanged_images
+from deft.progress import Progress, for_terminal
+from deft.run.gate import check_drift, open_run, pending_for, require_approval
+from deft.run.lock import holder
+from deft.run.log import read
+from deft.run.transitions import next_stage
+from deft.runner import join_runner, outcome_of, progress_of, start_runner
+from deft.workspace.layout import RUN_NAME, RunFolder, Workspace
+
+LOOK_SECONDS = 0.5
+
+
+def start_or_join(place: Path, *, until_judgement: bool) -> RunFolder:
+    """Return the run of a place with its runner at work, if there is work left.
+
+    An approved plan that waits becomes a new run; else the unfinished run goes on. Raises NotApproved,
+    and StateConflict naming the input that changed since the approval.
+    """
+    run = _existing(place) or _open(Workspace.at(place))
+    plan = files.read_json(run.plan)
+    if holder(run) is None and next_stage(read(run.log), plan) is not None:
+        require_approval(run, plan)
+        check_drift(plan, run.workspace)
+        require_unchanged_images(plan, run.workspace)
+        start_runner(run, until_judgement=until_judgement)
+    return run
+
+
+def _existing(place: Path) -> RunFolder | None:
+    found = place.expanduser().resolve()
+    if RUN_NAME.fullmatch(found.name):
+        return find_run(found)
+    workspace = Workspace.at(found)
+    return unfinished(workspace) if pending_for(workspace) is None else None
+
+
+def _open(workspace: Workspace) -> RunFolder:
+    plan = pending_for(workspace)
+    if plan is not None:
+        require_approval(workspace, plan)
+        require_unchanged_images(plan, workspace)
+    return open_run(workspace)
+
+
+def follow(run: RunFolder, *, wait_seconds: float | None) -> dict[str, Any]:
+    """Wait for the runner with a bar and one line a finished stage; return its outcome."""
+    deadline = None if wait_seconds is None else time.monotonic() + wait_seconds
+    progress = for_terminal()
+    told = len(read(run.log))
+    while holder(run) is not None and (deadline is None or time.monotonic() < deadline):
+        _show_task(run, progress, deadline)
+        told = _tell_stages(run, told)
+    _tell_stages(run, told)
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    outcome = join_runner(run, wait_seconds=left)
+    return outcome if outcome["status"] != "stopped" else outcome_of(run)
+
+
+def _show_task(run: RunFolder, progress: Progress, deadline: float | None) -> None:
+    """Show one task until another begins."""
+    now = progress_of(run)
+    name = str(now.get("task", "working"))
+    with progress.task(name, total=now.get("total"), unit=str(now.get("unit", "step"))) as task:
+        while holder(run) is not None and (deadline is None or time.monotonic() < deadline):
+            now = progress_of(run)
+            if now.get("task") != name:
+                return
+            task.reach(now.get("done", 0), now.get("total"))
+            time.sleep(LOOK_SECONDS)
+
+
+def _tell_stages(run: RunFolder, told: int) -> int:
+    import click
+
+    entries = read(run.log)
+    for entry in entries[told:]:
+        if entry["kind"] == "stage":
+            line = f"{entry['iter']:>8} {entry['stage']:<12} {entry['duration_sec']:>4} s  {entry['summary']}"
+            click.echo(line, err=True)
+    return len(entries)

@@ -1,0 +1,125 @@
+"""Look at a workspace before anything runs: every table, image, pair and overlap, without writing a byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deft import files
+from deft.errors import InputRefused, StateConflict
+from deft.workspace.layout import Workspace
+from deft.workspace.leakage import LeakageReport, assert_disjoint, find_overlaps
+from deft.workspace.pairs import pair_stems
+from deft.workspace.rows import PASS, ImageLayout, read_table, resolve_images
+from deft.workspace.sides import workspace_sides
+from deft.workspace.source_pool import pool_digest
+from deft.workspace.training_spec import Spec, images_folder, read_baseline_spec
+
+SPLITS = {
+    "train": ("training_table", "train"),
+    "validation": ("validation_table", "validation"),
+    "kpi": ("kpi_table", "infer"),
+    "holdout": ("holdout_table", "infer"),
+}
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a workspace holds."""
+
+    workspace: Workspace
+    spec: Spec
+    layout: ImageLayout
+    tables: dict[str, pd.DataFrame]
+    pool: pd.DataFrame
+    pairs: int
+    leakage: LeakageReport
+    inputs: dict[str, str | None] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+
+    def rows(self, split: str) -> tuple[int, int]:
+        """Return the number of PASS and of defect rows of a split."""
+        labels = self.tables[split]["label"]
+        passing = int((labels == PASS).sum())
+        return passing, len(labels) - passing
+
+
+def inspect_workspace(workspace: Workspace) -> Inspection:
+    """Read and check everything a run needs; the first broken rule is refused, naming file and row."""
+    spec = read_baseline_spec(workspace)
+    layout = ImageLayout.from_spec(spec)
+    tables = {
+        split: _read_split(workspace, spec, layout, split)
+        for split, (attribute, _) in SPLITS.items()
+        if split != "holdout" or getattr(workspace, attribute).is_file()
+    }
+    pool = read_table(workspace.mining_pool_table)
+    pairs = pair_stems(workspace.reconstructed_images, workspace.original_images)
+    leakage = find_overlaps(workspace_sides(workspace))
+    assert_disjoint(leakage)
+    inputs, images = input_digests(workspace), image_digests(workspace)
+    return Inspection(workspace, spec, layout, tables, pool, len(pairs), leakage, inputs, images)
+
+
+def _read_split(workspace: Workspace, spec: Spec, layout: ImageLayout, split: str) -> pd.DataFrame:
+    attribute, block = SPLITS[split]
+    path: Path = getattr(workspace, attribute)
+    table = read_table(path)
+    resolve_images(table, images_folder(spec, block, workspace), layout)
+    classes = table["label"] == PASS
+    if classes.all() or not classes.any():
+        only = "PASS" if classes.all() else "defect"
+        raise InputRefused(
+            f"table holds {only} rows only, {split} needs both",
+            value=path,
+            hint="add rows of the other class",
+        )
+    return table
+
+
+def input_digests(workspace: Workspace) -> dict[str, str | None]:
+    """Return the sha256 of the spec and of every table, None for one that is absent."""
+    paths = [workspace.baseline_spec, *(getattr(workspace, name) for name, _ in SPLITS.values())]
+    paths += [workspace.mining_pool_table, workspace.defect_spec]
+    return {
+        path.relative_to(workspace.root).as_posix(): files.sha256_of_file(path) if path.is_file() else None
+        for path in paths
+    }
+
+
+def image_digests(workspace: Workspace) -> dict[str, str]:
+    """Return one digest for all images that each table names, and one for the pool with its pairs."""
+    spec = read_baseline_spec(workspace)
+    layout = ImageLayout.from_spec(spec)
+    digests = {"mining pool and pairs": pool_digest(workspace)}
+    for attribute, block in SPLITS.values():
+        path: Path = getattr(workspace, attribute)
+        if path.is_file():
+            images = images_folder(spec, block, workspace)
+            name = path.relative_to(workspace.root).as_posix()
+            digests[f"images of {name}"] = _images_digest(path, images, layout)
+    return digests
+
+
+def _images_digest(table: Path, images: Path, layout: ImageLayout) -> str:
+    rows = read_table(table)
+    columns = ("input_path", "golden_path")
+    paths = {
+        path for column in columns for light in layout.column_paths(rows, images, column) for path in light
+    }
+    return files.sha256_of_record([files.sha256_of_file(Path(path)) for path in sorted(paths)])
+
+
+def require_unchanged_images(plan: dict[str, Any], workspace: Workspace) -> None:
+    """Refuse to go on when an image is no longer what was approved, naming the table it belongs to."""
+    found = image_digests(workspace)
+    for name, agreed in plan["image_digests"].items():
+        if found.get(name) != agreed:
+            raise StateConflict(
+                "input changed since the approval",
+                value=name,
+                hint=f"put it back, or deft preflight {workspace.root} and approve again",
+            )

@@ -1,0 +1,108 @@
+"""Make the plan: everything that will happen, in one record that an approval is bound to by hash."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from deft.metrics.target import parse_target, sample_size_advice
+from deft.platforms.base import Check, Platform
+from deft.platforms.registry import platform_named
+from deft.preflight.estimate import estimate
+from deft.preflight.inspect import Inspection, inspect_workspace
+from deft.preflight.settings import DEFAULT_TARGET, Facts, settle
+from deft.run.transitions import ORDER_BASELINE, ORDER_ITERATION
+from deft.versions import component_versions
+from deft.workspace.layout import Workspace, phase_name
+from deft.workspace.training_spec import is_embedded_engine
+
+PLAN_VERSION = 1
+Record = dict[str, Any]
+
+
+def make_plan(
+    workspace: Workspace, *, target: str | None, platform: str, given: Mapping[str, Any]
+) -> tuple[Record, Inspection, list[Check]]:
+    """Check a workspace and return the plan of a run, what was seen, and the platform's checks.
+
+    Writes nothing. Raises InputRefused and UsageError for the first thing that does not hold.
+    """
+    wanted = parse_target(target or DEFAULT_TARGET)
+    machine = platform_named(platform)
+    inspection = inspect_workspace(workspace)
+    settings = settle(given, _facts(inspection, machine))
+    created = datetime.now(UTC)
+    plan = {
+        "version": PLAN_VERSION,
+        "kind": "loop",
+        "run_id": _run_id(workspace),
+        "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "workspace": str(workspace.root),
+        "target": {**wanted.to_record(), "source": "user" if target else "default"},
+        "platform": platform,
+        "settings": {**settings, "images_dir": {"value": str(workspace.images), "source": "derived"}},
+        "inputs": inspection.inputs,
+        "image_digests": inspection.images,
+        "pool": {
+            "digest": inspection.images["mining pool and pairs"],
+            "rows": len(inspection.pool),
+            "pairs": inspection.pairs,
+        },
+        "tool_calls": tool_calls(settings["max_iterations"]["value"], "holdout" in inspection.tables),
+        "versions": component_versions(),
+        "estimate": estimate(inspection, settings, machine),
+        "advice": sample_size_advice(wanted, *inspection.rows("kpi")),
+    }
+    return plan, inspection, machine.checks(workspace.root)
+
+
+def _run_id(workspace: Workspace) -> str:
+    """Name the run after this moment; a second that is taken passes on to the next."""
+    stamp = datetime.now()
+    taken = {run.root.name for run in workspace.runs()}
+    while (name := stamp.strftime("run_%Y%m%d_%H%M%S")) in taken:
+        stamp = datetime.fromtimestamp(stamp.timestamp() + 1)
+    return name
+
+
+def _facts(inspection: Inspection, platform: Platform) -> Facts:
+    scored = [len(table) for split, table in inspection.tables.items() if split != "train"]
+    engine = is_embedded_engine(inspection.spec)
+    return Facts(
+        spec=inspection.spec,
+        smallest_scored_split=min(scored),
+        training_rows=len(inspection.tables["train"]),
+        default_encoder=platform.default_encoder if engine else "SigLIP",
+        gpus=gpu_count(),
+        precision=platform.probe_precision() if engine else None,
+    )
+
+
+def gpu_count() -> int:
+    """Return the number of GPUs the driver's own tool lists; 0 where there is no driver."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=30, check=False)
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+def tool_calls(max_iterations: int, has_holdout: bool) -> list[Record]:
+    """List every tool call the loop can come to make: what is approved is what can happen."""
+    scored = 2 * (3 if has_holdout else 2)
+    by_stage = {
+        "train": [("visual_changenet train", 1)],
+        "evaluate": [("visual_changenet inference", scored)],
+        "rca": [("gap_analysis vcn_aoi", 1)],
+        "data_mining": [("embedding image_embeddings", 2)],
+    }
+    calls = []
+    for number in range(max_iterations + 1):
+        for stage in ORDER_ITERATION if number else ORDER_BASELINE:
+            for name, at_most in by_stage.get(stage, []):
+                call = {"phase": phase_name(number), "stage": stage, "call": name, "at_most": at_most}
+                calls.append(call)
+    return calls

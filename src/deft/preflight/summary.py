@@ -1,0 +1,104 @@
+"""Print the Pre-Flight Summary: what a person reads before saying yes (seed 001's tables)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from deft.metrics.target import Target
+from deft.platforms.base import Check
+from deft.preflight.inspect import Inspection
+
+TITLES = {
+    "num_epochs": "training epochs",
+    "knn_metric": "nearest-neighbour metric",
+    "filter_by_label": "label filter",
+    "min_similarity": "similarity cut (cosine)",
+    "synthetic_share": "synthetic rows at most",
+    "encoder": "mining encoder",
+    "mining": "mining arm",
+}
+HIDDEN = ("images_dir", "encoder_path")
+
+
+def summary(plan: dict[str, Any], inspection: Inspection, checks: Sequence[Check]) -> str:
+    """Return the summary as Markdown that reads well in a terminal too."""
+    parts = [
+        f"# Pre-Flight Summary: {plan['run_id']}",
+        "## Run config",
+        _table(("setting", "value", "source"), _config_rows(plan)),
+        "## Dataset",
+        _table(("set", "PASS", "defects"), _dataset_rows(inspection)),
+        "## Augmentation",
+        _table(("source", "rows"), _augmentation_rows(inspection)),
+        "## Platform",
+        _table(("check", "", "found"), _check_rows(plan, checks)),
+        *_notes(plan, inspection, checks),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def _config_rows(plan: dict[str, Any]) -> Iterable[Sequence[object]]:
+    target = plan["target"]
+    yield "workspace", plan["workspace"], "user"
+    yield "KPI target", Target.from_record(target).normal_form(), target["source"]
+    yield "platform", plan["platform"], "user" if plan["platform"] != "embedded" else "default"
+    for name, setting in plan["settings"].items():
+        if name not in HIDDEN:
+            title = TITLES.get(name, name.replace("_", " "))
+            yield title, _shown(setting["value"]), setting["source"]
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "off"
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def _dataset_rows(inspection: Inspection) -> Iterable[Sequence[object]]:
+    for split in inspection.tables:
+        yield split, *inspection.rows(split)
+
+
+def _augmentation_rows(inspection: Inspection) -> Iterable[Sequence[object]]:
+    labels = inspection.pool["label"].value_counts()
+    for label, count in labels.items():
+        yield f"mining pool, {label}", count
+    yield "pre-generated NG/OK pairs", inspection.pairs
+
+
+def _check_rows(plan: dict[str, Any], checks: Sequence[Check]) -> Iterable[Sequence[object]]:
+    for check in checks:
+        yield check.name, "ok" if check.passed else "MISSING", check.detail
+    for name, version in plan["versions"].items():
+        yield name, "ok", version
+
+
+def _notes(plan: dict[str, Any], inspection: Inspection, checks: Sequence[Check]) -> Iterable[str]:
+    notes = [*plan["advice"], *inspection.leakage.sentences()]
+    if "holdout" not in inspection.tables:
+        notes.append("No held-out set: the KPI set is used adaptively, so its figures are optimistic.")
+    if notes:
+        yield "## Know before you say yes\n\n" + "\n".join(f"- {note}" for note in notes)
+    cures = [f"- {check.name}: {check.cure}" for check in checks if not check.passed]
+    if cures:
+        yield "## Mend first\n\n" + "\n".join(cures)
+    yield _costs(plan["estimate"])
+
+
+def _costs(cost: dict[str, Any]) -> str:
+    disk = f"about {cost['disk_bytes'] / 1e9:.1f} GB on disk"
+    if cost["seconds"] is None:
+        return f"Cost: {disk}; this platform's speed is not known."
+    return f"Cost: about {max(1, round(cost['seconds'] / 60))} minutes and {disk}."

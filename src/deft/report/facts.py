@@ -1,0 +1,133 @@
+"""Gather what a report says from a run folder alone: no clock, no network, no state of this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deft import files
+from deft.metrics.target import Target
+from deft.run.log import read
+from deft.run.state import fold
+from deft.workspace.components import kpi_components
+from deft.workspace.layout import RunFolder
+
+Record = dict[str, Any]
+WEAKEST = 10
+MINED_TARGETS = 6
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Everything a report can say about one run."""
+
+    run: RunFolder
+    plan: Record
+    entries: list[Record]
+    state: Record
+
+    @classmethod
+    def of(cls, run: RunFolder) -> RunFacts:
+        """Read plan and log of a run and fold them."""
+        plan = files.read_json(run.plan)
+        entries = read(run.log)
+        return cls(run, plan, entries, fold(plan, entries))
+
+    @property
+    def target(self) -> Target:
+        return Target.from_record(self.plan["target"])
+
+    @property
+    def evaluated(self) -> dict[str, Record]:
+        """The phases that have figures, in order."""
+        return {name: phase for name, phase in self.state["iterations"].items() if phase.get("kpi")}
+
+    @property
+    def incumbent(self) -> Record:
+        return dict(self.evaluated.get(self.state["incumbent"], {}))
+
+    def place(self, recorded: str) -> Path:
+        """Return a recorded absolute path inside this folder, which may have been moved since."""
+        path = Path(recorded)
+        old_run = Path(self.plan["workspace"]) / "results" / self.plan["run_id"]
+        if path.is_relative_to(old_run):
+            return self.run.root / path.relative_to(old_run)
+        if path.is_relative_to(self.plan["workspace"]):
+            return self.run.workspace.root / path.relative_to(self.plan["workspace"])
+        return path
+
+    def scores(self, phase: str) -> pd.DataFrame:
+        """Return the scored KPI table of a phase."""
+        table = files.read_csv(
+            self.place(self.evaluated[phase]["inference_csv"]), required=("label", "siamese_score")
+        )
+        return table.assign(siamese_score=pd.to_numeric(table["siamese_score"]))
+
+    def verdict(self) -> str:
+        """Say in one sentence what came of the target."""
+        if not self.evaluated:
+            return "No model has been evaluated yet."
+        goal = self.target.normal_form()
+        if any(phase["target_met"] for phase in self.evaluated.values()):
+            return f"Target met: {goal}."
+        reason = self.state["stop_reason"]
+        ended = f"The loop ended ({reason.replace('_', ' ')})" if reason else "The loop goes on"
+        return f"{ended} before the target was reached: {goal}."
+
+    def events(self) -> list[tuple[str, str]]:
+        """Return everything a stage said a reader must not miss, with where it was said."""
+        return [
+            (f"{entry['iter']} {entry['stage']}", event)
+            for entry in self.entries
+            for event in entry["outcome"].get("events", [])
+        ]
+
+    def weakest_pairs(self) -> list[Record]:
+        """Return the ten weakest pairs of the last analysis, with the verdict where somebody looked."""
+        folder = self._last_folder("rca")
+        if folder is None or not (folder / "spot_check.json").is_file():
+            return []
+        judged = folder / "verdicts.json"
+        source = judged if judged.is_file() else folder / "spot_check.json"
+        found: list[Record] = files.read_json(source)["samples"]
+        return found[:WEAKEST]
+
+    def _last_folder(self, stage: str) -> Path | None:
+        for entry in reversed(self.entries):
+            if entry["stage"] == stage and entry["status"] == "ok" and "folder" in entry["outcome"]:
+                return self.run.root / str(entry["outcome"]["folder"])
+        return None
+
+    def mined_examples(self) -> list[tuple[str, list[str], float]]:
+        """Return some targets of the last mining with the pool images that were kept for them."""
+        folder = self._last_folder("data_mining")
+        if folder is None:
+            return []
+        neighbours = files.read_parquet(folder / "neighbours.parquet")
+        kept = neighbours[neighbours["kept"]]
+        examples = []
+        for target, rows in kept.groupby("target_filepath", sort=False):
+            examples.append((str(target), rows["source_filepath"].tolist(), float(rows["similarity"].max())))
+        return examples[:MINED_TARGETS]
+
+    def deciding_picture(self, phase: Record) -> tuple[Path, Path] | None:
+        """Return the image and golden of the defect that alone sets FAR at 100 % recall."""
+        row = phase["kpi"]["far_at_100"]["deciding_defect"]["row"]
+        components = kpi_components(self.run.workspace)
+        if not 1 <= row <= len(components):
+            return None
+        found = components.iloc[row - 1]
+        return Path(found["filepath"]), Path(found["golden_filepath"])
+
+    def training_rows(self) -> list[Record]:
+        """Return, per iteration, how many training rows came from where."""
+        rows = []
+        for name in self.state["iterations"]:
+            path = self.run.phase(name).combined_provenance if name != "baseline" else None
+            if path is not None and path.is_file():
+                counts = files.read_csv(path)["provenance"].value_counts()
+                rows.append({"phase": name, **{str(kind): int(count) for kind, count in counts.items()}})
+        return rows

@@ -1,0 +1,107 @@
+"""Render `DEFT_Loop_Report.html`: one file, no script, no network, the same bytes for the same run folder."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from deft import files
+from deft.metrics.charts import score_histogram
+from deft.metrics.kpi import defect_flags
+from deft.metrics.operating_points import sweep
+from deft.report.facts import RunFacts
+from deft.report.figures import far_against_recall, far_per_iteration, recall_by_label
+from deft.report.pictures import png_address, thumbnail
+from deft.workspace.layout import RunFolder
+
+TEMPLATES = Path(__file__).parent / "templates"
+Record = dict[str, Any]
+
+
+def render_report(run: RunFolder) -> Path:
+    """Write the report of a run from its folder alone and return its path."""
+    facts = RunFacts.of(run)
+    return files.write_text(run.report, report_html(facts))
+
+
+def report_html(facts: RunFacts) -> str:
+    """Return the report as HTML; every text is escaped, the style is allowed by its hash alone."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters.update(percent=percent, seconds=seconds, thumbnail=thumbnail)
+    style = files.read_text(TEMPLATES / "loop_report.css")
+    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
+    return environment.get_template("loop_report.html").render(
+        facts=facts,
+        style=Markup(style),
+        style_hash=f"sha256-{digest}",
+        figures=_figures(facts) if facts.evaluated else {},
+        deciding=_deciding(facts),
+    )
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """Return a fraction as a percentage, or a dash where it is undefined."""
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def seconds(value: float) -> str:
+    """Return a duration for people."""
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _figures(facts: RunFacts) -> Record:
+    phases = facts.evaluated
+    last, first = facts.state["incumbent"], next(iter(phases))
+    tables = {name: facts.scores(name) for name in dict.fromkeys((first, last))}
+    flags = {name: defect_flags(table["label"]) for name, table in tables.items()}
+    histograms = {
+        name: png_address(
+            score_histogram(
+                tables[name]["siamese_score"].to_numpy(),
+                flags[name],
+                phases[name]["threshold"],
+                title=f"{name}: scores and the threshold that misses no defect",
+            )
+        )
+        for name in tables
+    }
+    curves = {name: sweep(facts.scores(name)["siamese_score"], _flags(facts, name)) for name in phases}
+    kpis = {name: phase["kpi"] for name, phase in phases.items()}
+    goal = _far_goal(facts)
+    return {
+        "histograms": histograms,
+        "curve": png_address(far_against_recall(curves, target=goal)),
+        "per_iteration": png_address(far_per_iteration(kpis, target=goal[1] if goal else None)),
+        "by_label": png_address(
+            recall_by_label(kpis[first]["per_label"], kpis[last]["per_label"], names=(first, last))
+        ),
+    }
+
+
+def _far_goal(facts: RunFacts) -> tuple[float, float] | None:
+    """Return (recall, FAR) where the target is a false alarm rate: the point the curves must pass under."""
+    target = facts.target
+    return (target.recall_floor, target.goal.value) if target.goal.metric == "far" else None
+
+
+def _flags(facts: RunFacts, phase: str) -> Any:
+    return defect_flags(facts.scores(phase)["label"])
+
+
+def _deciding(facts: RunFacts) -> list[Record]:
+    """Return, per phase, the one defect that sets FAR at 100 % recall, with its pictures."""
+    found = []
+    for name, phase in facts.evaluated.items():
+        pictures = facts.deciding_picture(phase)
+        if pictures is not None:
+            defect = phase["kpi"]["far_at_100"]["deciding_defect"]
+            found.append({"phase": name, **defect, "image": pictures[0], "golden": pictures[1]})
+    return found

@@ -1,0 +1,54 @@
+"""Find and remove checkpoints that nothing needs any more: old ones fill disks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from deft import files
+from deft.errors import StateConflict
+from deft.run.gate import require_approval
+from deft.run.lock import RunLock, holder
+from deft.run.log import LoopLog, read
+from deft.run.state import fold, write_state
+from deft.workspace.layout import RunFolder
+
+
+def superfluous_checkpoints(run: RunFolder) -> list[Path]:
+    """Return the checkpoints of finished trainings that are neither a phase's best nor its latest.
+
+    Raises StateConflict while a runner works on the run.
+    """
+    if holder(run) is not None:
+        raise StateConflict("run is busy", value=run.root, hint=f"deft stop {run.root}")
+    state = fold(files.read_json(run.plan), read(run.log))
+    found: list[Path] = []
+    for name, phase in state["iterations"].items():
+        if phase["stages"].get("train", {}).get("status") == "ok":
+            needed = {Path(phase[key]).name for key in ("best_ckpt_path", "latest_ckpt_path")}
+            checkpoints = sorted(run.phase(name).train.glob("model_epoch_*.pth"))
+            found.extend(path for path in checkpoints if path.name not in needed)
+    return found
+
+
+def remove_checkpoints(run: RunFolder, paths: Iterable[Path]) -> None:
+    """Log what will go, then remove it: an audit then knows why a file of a manifest is absent."""
+    plan: dict[str, Any] = files.read_json(run.plan)
+    require_approval(run, plan)
+    listed = list(paths)
+    with RunLock(run):
+        entries = read(run.log)
+        LoopLog(run.log).append(
+            {
+                "iter": entries[-1]["iter"],
+                "stage": "clean",
+                "status": "ok",
+                "summary": f"{len(listed)} superfluous checkpoints removed",
+                "kind": "note",
+                "outcome": {"removed": [path.relative_to(run.root).as_posix() for path in listed]},
+            }
+        )
+        for path in listed:
+            path.unlink(missing_ok=True)
+        write_state(run, plan, read(run.log))

@@ -1,0 +1,174 @@
+"""The detached runner: a process of its own that outlives the terminal, and the ways to join and stop it.
+
+`deft run` starts or joins it; the run's kernel lock makes sure there is only one. Its last word is in
+`.runner/outcome.json`; while it works, `.runner/progress.json` says how far it is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from deft import files
+from deft.errors import DeftError, RunBusy, StageFailed
+from deft.loop import run_loop
+from deft.progress import FileProgress
+from deft.report.render import render_report
+from deft.run.lock import RunLock, holder
+from deft.run.log import utc_now
+from deft.workspace.layout import RunFolder
+
+RUNNING, FAILED, STOPPED = "running", "failed", "stopped"
+POLL_SECONDS = 0.2
+START_SECONDS = 20.0
+STOP_SECONDS = 30.0
+Record = dict[str, Any]
+
+
+class StopRequested(BaseException):
+    """The runner was asked to end; a base exception, so that no stage records it as its failure."""
+
+
+def start_runner(run: RunFolder, *, until_judgement: bool) -> None:
+    """Start the runner in a session of its own, unless one already works on the run."""
+    if holder(run) is not None:
+        return
+    run.runner.mkdir(parents=True, exist_ok=True)
+    _outcome_path(run).unlink(missing_ok=True)
+    command = [sys.executable, "-m", "deft.runner", str(run.root)]
+    source = str(Path(__file__).resolve().parents[1])
+    with open(run.runner / "output.log", "ab") as output:
+        child = subprocess.Popen(
+            command + (["--until-judgement"] if until_judgement else []),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": source},
+        )
+    _await_start(run, child)
+
+
+def _await_start(run: RunFolder, child: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if holder(run) is not None or _outcome_path(run).is_file():
+            return
+        if child.poll() is not None:
+            break
+        time.sleep(POLL_SECONDS / 4)
+    if not _outcome_path(run).is_file() and holder(run) is None:
+        raise StageFailed("runner did not start", value=run.root, hint=f"read {run.runner / 'output.log'}")
+
+
+def join_runner(run: RunFolder, *, wait_seconds: float | None) -> Record:
+    """Wait for the runner to end, at most `wait_seconds`; return its outcome, or that it is running."""
+    deadline = None if wait_seconds is None else time.monotonic() + wait_seconds
+    while holder(run) is not None:
+        if deadline is not None and time.monotonic() >= deadline:
+            return {"status": RUNNING, **progress_of(run)}
+        time.sleep(POLL_SECONDS)
+    return outcome_of(run)
+
+
+def outcome_of(run: RunFolder) -> Record:
+    """Return the last word of the runner; one that was killed left none and may be started again."""
+    if _outcome_path(run).is_file():
+        record: Record = files.read_json(_outcome_path(run))
+        return record
+    return {"status": STOPPED, "reason": "the runner was killed"}
+
+
+def progress_of(run: RunFolder) -> Record:
+    """Return what the runner is doing, as far as it has said."""
+    path = run.runner / "progress.json"
+    try:
+        record: Record = files.read_json(path)
+    except DeftError:
+        return {}
+    return record
+
+
+def stop_runner(run: RunFolder) -> bool:
+    """Ask the runner to end (a training writes its checkpoint first) and wait for it; False if none ran."""
+    found = holder(run)
+    if found is None:
+        return False
+    os.kill(found.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while holder(run) is not None:
+        if time.monotonic() > deadline:
+            raise StageFailed("runner did not end within 30 seconds", value=f"pid {found.pid}")
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _outcome_path(run: RunFolder) -> Path:
+    return run.runner / "outcome.json"
+
+
+# --- inside the runner ---------------------------------------------------------------------------
+
+
+def work(run: RunFolder, *, until_judgement: bool) -> Record:
+    """Hold the run, do the loop, render the report after every stage, and leave the last word."""
+    with RunLock(run):
+        outcome = _work_locked(run, until_judgement)
+        files.write_json(_outcome_path(run), {**outcome, "ended_at": utc_now().strftime("%FT%TZ")})
+        (run.runner / "progress.json").unlink(missing_ok=True)
+    return outcome
+
+
+def _work_locked(run: RunFolder, until_judgement: bool) -> Record:
+    progress = FileProgress(run.runner / "progress.json")
+    try:
+        ended = run_loop(
+            run,
+            progress,
+            until_judgement=until_judgement,
+            after_stage=lambda state: _render(run),
+        )
+        _render(run)
+    except StopRequested:
+        return {"status": STOPPED, "reason": "asked to stop"}
+    except DeftError as error:
+        parts = {"fact": error.fact, "value": str(error.value or ""), "hint": error.hint}
+        return {"status": FAILED, "exit_code": error.exit_code, "error": parts}
+    except OSError as error:
+        parts = {"fact": f"{error.strerror or error}", "value": str(error.filename or run.root), "hint": ""}
+        return {"status": FAILED, "exit_code": StageFailed.exit_code, "error": parts}
+    return {"status": ended}
+
+
+def _render(run: RunFolder) -> None:
+    """Render the report; a report that cannot be drawn must not end a run, so its fault is only printed."""
+    try:
+        render_report(run)
+    except DeftError as error:
+        sys.stderr.write(f"report not rendered: {error.message()}\n")
+
+
+def _ask_to_stop(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise StopRequested
+
+
+def main(arguments: list[str]) -> int:
+    """Run `python -m deft.runner RUN [--until-judgement]`."""
+    signal.signal(signal.SIGTERM, _ask_to_stop)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    run = RunFolder(Path(arguments[0]))
+    try:
+        outcome = work(run, until_judgement="--until-judgement" in arguments)
+    except RunBusy:
+        return RunBusy.exit_code
+    return int(outcome.get("exit_code", 0))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,140 @@
+"""The production end: score new pairs with a handed-over model, judge them, and notice drift."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deft import files
+from deft.errors import Corruption, InputRefused
+from deft.metrics.operating_points import Floats
+from deft.platforms.base import ToolCall
+from deft.platforms.registry import platform_named
+from deft.progress import Progress
+from deft.workspace.layout import RunFolder
+from deft.workspace.pairs import pair_stems
+from deft.workspace.rows import COLUMNS, ImageLayout, read_table, resolve_images, write_table
+
+BATCH_SIZE = 96
+DRIFT_CONFIDENCE = 1.63  # Kolmogorov–Smirnov, 1 % level: distance times the square root of the effective size
+SMALLEST_DRIFT = 0.1
+MIN_ROWS_FOR_DRIFT = 50
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A handed-over model: its record, its spec, and how its images are named."""
+
+    record: Record
+    spec: Path
+    layout: ImageLayout
+
+    @classmethod
+    def read(cls, path: Path) -> Model:
+        """Read `best_model.json` and the spec beside it; a checkpoint that is another is corruption."""
+        record = files.read_json(path)
+        spec = path.with_name(RunFolder(path.parent).inference_spec.name)
+        checkpoint = Path(record["checkpoint"])
+        if not checkpoint.is_file():
+            raise InputRefused("checkpoint of the model is gone", value=checkpoint, hint="deft next RUN")
+        if files.sha256_of_file(checkpoint) != record["checkpoint_sha256"]:
+            raise Corruption("checkpoint is not the one that was handed over", value=checkpoint)
+        return cls(record, spec, ImageLayout.from_spec(files.read_yaml(spec)))
+
+
+def score_table(
+    source: Path, images: Path, model: Model, output: Path, *, platform: str, progress: Progress
+) -> Record:
+    """Score the rows of a table under an image root; write scores and verdicts, return what they say."""
+    table = read_table(source)
+    resolve_images(table, images, model.layout)
+    with tempfile.TemporaryDirectory(prefix="deft-") as folder:
+        scored = _infer(write_table(Path(folder) / "rows.csv", table), images, model, platform, progress)
+    threshold = float(model.record["threshold"])
+    verdict = np.where(scored["siamese_score"] > threshold, "NO_PASS", "PASS")
+    files.write_csv(output, scored.assign(verdict=verdict))
+    rejected = int((verdict == "NO_PASS").sum())
+    return {
+        "status": "scored",
+        "rows": len(scored),
+        "rejected": rejected,
+        "threshold": threshold,
+        "scores": str(output),
+        "drift": drift(scored["siamese_score"].to_numpy(), model.record),
+    }
+
+
+def score_folders(
+    images: Path, goldens: Path, model: Model, output: Path, *, platform: str, progress: Progress
+) -> Record:
+    """Score image files paired by stem with golden files; lights other than one need a table."""
+    if len(model.layout.lights) > 1:
+        raise InputRefused(
+            "model looks at several lights; give a table of rows", value=", ".join(model.layout.lights)
+        )
+    pairs = pair_stems(images, goldens)
+    with tempfile.TemporaryDirectory(prefix="deft-") as folder:
+        root = Path(folder)
+        for side in ("input", "golden"):
+            (root / side).mkdir()
+        for pair in pairs:
+            ending = model.layout.endings[0]
+            (root / "input" / f"{pair.stem}{ending}").symlink_to(pair.ng.resolve())
+            (root / "golden" / f"{pair.stem}{ending}").symlink_to(pair.ok.resolve())
+        rows = [{"input_path": "input", "golden_path": "golden", "object_name": pair.stem} for pair in pairs]
+        table = pd.DataFrame(rows).assign(label="unknown").reindex(columns=COLUMNS, fill_value="")
+        source = write_table(root / "images.csv", table)
+        return score_table(source, root, model, output, platform=platform, progress=progress)
+
+
+def _infer(table: Path, images: Path, model: Model, platform: str, progress: Progress) -> pd.DataFrame:
+    results = table.parent / "results"
+    rows = len(read_table(table))
+    call = ToolCall(
+        category="visual_changenet",
+        action="inference",
+        spec=model.spec,
+        overrides={
+            "inference.results_dir": results,
+            "dataset.classify.batch_size": min(BATCH_SIZE, rows),
+            "dataset.classify.infer_dataset.csv_path": table,
+            "dataset.classify.infer_dataset.images_dir": images,
+        },
+        reads=(images,),
+        writes=results,
+        log=results / "inference.log",
+        title="score",
+    )
+    platform_named(platform).run([call], progress)
+    scored = files.read_csv(results / "inference.csv", required=("siamese_score",))
+    return scored.assign(siamese_score=pd.to_numeric(scored["siamese_score"]))
+
+
+def drift(scores: Floats, model: Record) -> Record:
+    """Compare the accepted scores with the KPI set's PASS scores; a warning where they differ for sure.
+
+    The distance is Kolmogorov–Smirnov's over scores at or below the threshold, so a changed share of
+    defects is no drift. It warns above the 1 % level and only from a distance that matters.
+    """
+    threshold = float(model["threshold"])
+    expected = np.asarray(model["pass_score_quantiles"])
+    expected = expected[expected <= threshold]
+    accepted = np.sort(scores[scores <= threshold])
+    if len(accepted) < MIN_ROWS_FOR_DRIFT or len(expected) < 2:
+        return {"distance": None, "warning": "", "rows": len(accepted)}
+    grid = np.concatenate([accepted, expected])
+    ours = np.searchsorted(accepted, grid, side="right") / len(accepted)
+    theirs = np.interp(grid, expected, np.linspace(0, 1, len(expected)), left=0.0, right=1.0)
+    distance = float(np.abs(ours - theirs).max())
+    certain = distance * np.sqrt(len(accepted)) > DRIFT_CONFIDENCE and distance > SMALLEST_DRIFT
+    warning = (
+        f"scores of accepted parts have drifted from the KPI set's (distance {distance:.2f}): "
+        "the threshold may no longer hold; evaluate on fresh labelled rows"
+    )
+    return {"distance": round(distance, 4), "warning": warning if certain else "", "rows": len(accepted)}

@@ -1,0 +1,46 @@
+"""Plan, approve and open a run on a tiny workspace, on the stub platform."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stub_platform import StubPlatform
+from tiny_workspace import make_workspace
+
+from deft.preflight.plan import make_plan
+from deft.progress import NullProgress
+from deft.run.gate import approve, open_run, remember_drawn, save_pending
+from deft.workspace.layout import RunFolder, Workspace
+
+TARGET = "FAR < 0.1% at recall = 100%"
+SETTINGS: dict[str, Any] = {"max_iterations": 2, "top_k_per_target": 2, "threads": 1, "synthetic_share": 0.5}
+
+
+def use_stub(monkeypatch: pytest.MonkeyPatch, platform: StubPlatform | None = None) -> StubPlatform:
+    """Let plans and loops of this process run on a stub platform."""
+    stub = platform or StubPlatform()
+    for module in ("deft.loop", "deft.preflight.plan"):
+        monkeypatch.setattr(f"{module}.platform_named", lambda name: stub)
+    return stub
+
+
+def open_approved_run(workspace: Workspace, *, target: str = TARGET, **given: Any) -> RunFolder:
+    """Return a new run of a workspace, approved the way the demo approves its own."""
+    settings = {**SETTINGS, **given}
+    plan, _, _ = make_plan(workspace, target=target, platform="embedded", given=settings)
+    save_pending(plan)
+    remember_drawn(workspace)
+    approve(workspace, by="demo")
+    return open_run(workspace)
+
+
+def new_run(root: Path, monkeypatch: pytest.MonkeyPatch, **given: Any) -> tuple[RunFolder, StubPlatform]:
+    """Make a workspace and an approved run of it on a stub platform."""
+    stub = use_stub(monkeypatch)
+    sizes = given.pop("sizes", None)
+    return open_approved_run(make_workspace(root / "workspace", sizes=sizes), **given), stub
+
+
+SILENT = NullProgress()

@@ -7,6 +7,7 @@ but this code; it does not stop a hostile process of the same user, which can re
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -35,6 +36,10 @@ AGENT_VARIABLES = (
 
 class ApprovalFault(Exception):
     """An approval that does not hold; the text says why."""
+
+
+class PlanChanged(ApprovalFault):
+    """The approval holds, but for another plan than this one."""
 
 
 def now() -> int:
@@ -89,10 +94,21 @@ def read_record(path: str) -> dict[str, Any] | None:
 def write_record(path: str, record: dict[str, Any]) -> None:
     """Write a private JSON file in one durable step."""
     folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    _make_private(folder)
     temporary = _write_new(folder, json.dumps(record, indent=2, ensure_ascii=False).encode("utf-8") + b"\n")
     os.replace(temporary, path)
     _sync_folder(folder)
+
+
+def _make_private(folder: str) -> None:
+    """Make a folder and its missing parents, each for this user only and durable before anything is in it."""
+    if os.path.isdir(folder):
+        return
+    parent = os.path.dirname(folder)
+    _make_private(parent)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    _sync_folder(parent)
 
 
 def _write_new(folder: str, content: bytes) -> str:
@@ -137,7 +153,7 @@ def _key() -> bytes:
 
 
 def _make_key(path: str) -> None:
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    _make_private(os.path.dirname(path))
     temporary = _write_new(os.path.dirname(path), os.urandom(32))
     try:
         os.link(temporary, path)  # whole or not at all; of two first users one wins and both read its key
@@ -256,7 +272,7 @@ def check(record: dict[str, Any] | None, plan: dict[str, Any]) -> None:
     if record["workspace"] != workspace or record["workspace_inode"] != os.stat(workspace).st_ino:
         raise ApprovalFault("the approval was given for another workspace ({})".format(record["workspace"]))
     if record["plan_sha256"] != plan_sha256(plan):
-        raise ApprovalFault("the plan was changed after its approval")
+        raise PlanChanged("the plan was changed after its approval")
     if record["decision"] != "approved":
         raise ApprovalFault("the user refused this plan")
     if record["expires_at"] <= _stamp(now()):

@@ -25,17 +25,18 @@ THANKS = "thanks|thank you|thx|cheers"
 NO = (
     "no|n|nope|nah|no way|no go|stop|stop it|cancel|cancel it|cancel that|cancel the run|abort|abort it|"
     "reject|reject it|rejected|i reject|refuse|refused|i refuse|decline|declined|denied|disapproved|"
-    "not approved|do not|don't|dont|do not go|do not start|don't start|do not run|don't run|"
-    "do not run it|don't run it|do not do it|don't do it|do not proceed|don't proceed|never mind|"
-    "nevermind|forget it|drop it|discard|discard it|scrap it"
+    "not approved|do not go|do not start|don't start|do not run|don't run|do not run it|don't run it|"
+    "do not do it|don't do it|do not proceed|don't proceed|never mind|nevermind|forget it|drop it|"
+    "discard|discard it|scrap it"
 )
+BARE_NO = "don't|dont|do not"  # a refusal alone; before another word it turns that word round
 
 
 def _phrases(text: str) -> frozenset[str]:
     return frozenset(text.split("|"))
 
 
-_YES, _WEAK, _FILLER, _THANKS, _NO = map(_phrases, (YES, WEAK_YES, FILLER, THANKS, NO))
+_YES, _WEAK, _FILLER, _THANKS, _NO, _BARE_NO = map(_phrases, (YES, WEAK_YES, FILLER, THANKS, NO, BARE_NO))
 
 
 def is_approval(text: str) -> bool:
@@ -46,8 +47,9 @@ def is_approval(text: str) -> bool:
 
 def is_refusal(text: str) -> bool:
     """Say whether a whole message is a refusal and nothing else."""
-    kinds = _kinds(_words(text), {"no": _NO, "filler": frozenset({"please"}), "thanks": _THANKS})
-    return "no" in kinds
+    words = _words(text)
+    kinds = _kinds(words, {"no": _NO, "filler": frozenset({"please"}), "thanks": _THANKS})
+    return "no" in kinds or " ".join(words) in _BARE_NO
 
 
 def _words(text: str) -> list[str]:

@@ -129,10 +129,9 @@ def require_approval(place: Workspace | RunFolder, plan: Plan) -> Record:
 
 
 def _not_approved(fault: Exception, record: Record | None, plan: Plan) -> NotApproved:
-    changed = _changed_since(record, plan)
-    reason = (
-        str(fault) if isinstance(fault, approval.ApprovalFault) else f"the approval is unusable ({fault!r})"
-    )
+    known = isinstance(fault, approval.ApprovalFault)
+    reason = str(fault) if known else f"the approval is unusable ({fault!r})"
+    changed = _changed_since(record, plan) if isinstance(fault, approval.PlanChanged) else []
     return NotApproved(
         reason,
         value=", ".join(changed[:5]) or plan.get("run_id"),
@@ -142,9 +141,7 @@ def _not_approved(fault: Exception, record: Record | None, plan: Plan) -> NotApp
 
 def _changed_since(record: Record | None, plan: Plan) -> list[str]:
     """Name what differs between the approved plan, where it is still known, and this one."""
-    if record is None or not approval.is_signed(record):
-        return []
-    agreed = approval.stored_plan(record["plan_sha256"])
+    agreed = approval.stored_plan(record["plan_sha256"]) if record else None
     return list(_differences(agreed, plan)) if agreed else []
 
 

@@ -30,7 +30,7 @@ def analyze_kpi(csv: Path, output_dir: Path | None, **options: Any) -> None:
 
     Example: deft analyze-kpi inference.csv --output-dir kpi
     """
-    from deft.report.kpi_files import analyze
+    from deft.metrics.kpi_files import analyze
     from deft.run.by_hand import require_guard
 
     table = csv.resolve()

@@ -1,0 +1,157 @@
+"""The doorways to a run's records, with the original's flags."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deft.cli.main import main
+
+TRAIN = ["--iter-label", "baseline", "--stage", "train", "--status", "ok", "--summary", "trained"]
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    path = tmp_path / "inference.csv"
+    rows = [("PASS", 0.1), ("PASS", 0.3), ("bridge", 0.2), ("missing", 0.9)]
+    lines = ["label,siamese_score", *(f"{label},{score}" for label, score in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def init(folder: Path, *more: str) -> list[str]:
+    flags = {"--results-dir": folder, "--workspace": folder, "--kpi-target": "FAR<0.1%@recall=100%"}
+    counts = {"--max-iterations": 3, "--num-gpus": 1, "--num-epochs": 20}
+    given = [str(word) for pair in {**flags, **counts}.items() for word in pair]
+    return ["init-deft-state", *given, *more]
+
+
+def answer(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_kpi_analysis_prints_the_original_lines_and_writes_beside_the_table(
+    scores: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["analyze-kpi", str(scores)]) == 0
+    printed = capsys.readouterr().out
+    assert "100% recall threshold: " in printed
+    assert "(FAR=50.0000%" in printed
+    assert (scores.parent / "inference_analysis" / "summary.txt").is_file()
+
+
+def test_the_kpi_analysis_answers_a_program_that_asks_with_its_record(
+    scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["analyze-kpi", str(scores), "--output-dir", str(tmp_path / "out"), "--json"]) == 0
+    assert answer(capsys)["far_at_100"]["far"] == 0.5
+
+
+def test_a_first_state_says_that_no_plan_guards_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(init(tmp_path)) == 0
+    printed = capsys.readouterr()
+    assert "no plan guards" in printed.err
+    state = json.loads(Path(json.loads(printed.out)["state"]).read_text())
+    assert state["config"]["batch_size"] == 16
+    assert state["config"]["train_container"].endswith("-pyt")
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        (["--kpi-target", "banana"], 2),
+        (["--max-iterations", "-3"], 2),
+        (["--num-epochs", "-1"], 2),
+        (["--num-epochs", "0"], 2),
+        (["--knn-metric", "hamming"], 2),
+    ],
+)
+def test_an_impossible_setting_is_a_usage_error_and_writes_nothing(
+    tmp_path: Path, more: list[str], code: int
+) -> None:
+    assert main(init(tmp_path, *more)) == code
+    assert not (tmp_path / "deft_state.json").exists()
+
+
+def test_a_second_state_needs_force(tmp_path: Path) -> None:
+    assert main(init(tmp_path)) == 0
+    assert main(init(tmp_path)) == 4
+    assert main(init(tmp_path, "--force")) == 0
+
+
+def test_a_stage_by_hand_is_logged_as_manual(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "loop_log.jsonl"
+    assert main(["log-stage", "--log-path", str(log), *TRAIN, "--duration-sec", "612"]) == 0
+    record = answer(capsys)
+    assert (record["seq"], record["kind"]) == (1, "manual")
+    (line,) = log.read_text().splitlines()
+    assert json.loads(line)["duration_sec"] == 612
+
+
+def test_a_stage_out_of_order_is_a_conflict_and_an_unknown_one_a_usage_error(tmp_path: Path) -> None:
+    log = ["log-stage", "--log-path", str(tmp_path / "loop_log.jsonl")]
+    assert main([*log, *TRAIN, "--stage", "rca"]) == 4
+    assert main([*log, *TRAIN, "--stage", "poetry"]) == 2
+    assert main([*log, *TRAIN, "--duration-sec", "-1"]) == 2
+
+
+def transcript(path: Path, log: Path) -> Path:
+    moment = json.loads(log.read_text().splitlines()[0])["ts"]
+    usage = {
+        "input_tokens": 5,
+        "output_tokens": 7,
+        "cache_read_input_tokens": 0,
+        "cache_creation_input_tokens": 0,
+    }
+    row = {
+        "type": "assistant",
+        "timestamp": moment,
+        "message": {"id": "msg_1", "role": "assistant", "model": "m", "usage": usage},
+    }
+    path.write_text("\n".join([json.dumps(row)] * 3) + "\n", encoding="utf-8")
+    return path
+
+
+def test_tokens_are_shown_without_writing_and_recorded_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "loop_log.jsonl"
+    main(["log-stage", "--log-path", str(log), *TRAIN, "--duration-sec", "60"])
+    words = [
+        "align-token-usage",
+        "--log-path",
+        str(log),
+        "--transcript",
+        str(transcript(tmp_path / "t.jsonl", log)),
+    ]
+    capsys.readouterr()
+    assert main([*words, "--dry-run"]) == 0
+    assert answer(capsys)["stages"]["1"]["n_messages"] == 1
+    assert len(log.read_text().splitlines()) == 1
+    assert main(words) == 0
+    assert main(words) == 0
+    assert len(log.read_text().splitlines()) == 2
+
+
+def test_a_missing_log_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "align-token-usage",
+        "--log-path",
+        str(tmp_path / "gone.jsonl"),
+        "--transcript",
+        str(tmp_path / "t"),
+    ]
+    assert main(words) == 3
+    assert "gone.jsonl" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_state_has_nothing_to_hand_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare-inference-spec", "--results-dir", str(tmp_path)]) == 3
+    assert "deft_state.json" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import pytest
 
 from deft.errors import DeftError
 from deft.files import read_yaml
-from deft.report.kpi_files import analyze
+from deft.metrics.kpi_files import analyze
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CASES = REPOSITORY.parent / "shared" / "fixtures" / "tao" / "kpi"

@@ -10,8 +10,8 @@ import pytest
 
 from deft.errors import InputRefused, UsageError
 from deft.metrics.kpi import sweep
-from deft.report.kpi_analysis import metrics_table
-from deft.report.kpi_files import analyze
+from deft.metrics.kpi_analysis import metrics_table
+from deft.metrics.kpi_files import analyze
 
 
 def table(path: Path, rows: list[str], header: str = "label,siamese_score,input_path,object_name") -> Path:

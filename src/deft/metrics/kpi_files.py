@@ -16,10 +16,10 @@ import pandas as pd
 
 from deft.errors import InputRefused, UsageError
 from deft.files import write_bytes
+from deft.metrics import charts
 from deft.metrics.kpi import kpi_figures
-from deft.report import figures
-from deft.report.kpi_analysis import KpiAnalysis, analyse, metrics_table, missed_rows
-from deft.report.kpi_summary import (
+from deft.metrics.kpi_analysis import KpiAnalysis, analyse, metrics_table, missed_rows
+from deft.metrics.kpi_summary import (
     CONFUSION_AT_100,
     CONFUSION_AT_BEST,
     HISTOGRAM,
@@ -88,9 +88,9 @@ def _crlf_csv(table: pd.DataFrame) -> bytes:
 def _pictures(analysis: KpiAnalysis, bins: int) -> dict[str, bytes]:
     threshold = analysis.at_100.threshold if analysis.at_100 else None
     pictures = {
-        HISTOGRAM: figures.score_histogram(analysis.scores, analysis.is_defect, threshold, bins=bins),
-        CONFUSION_AT_BEST: figures.confusion_matrix(analysis.best, "At the best F1"),
+        HISTOGRAM: charts.score_histogram(analysis.scores, analysis.is_defect, threshold, bins=bins),
+        CONFUSION_AT_BEST: charts.confusion_matrix(analysis.best, "At the best F1"),
     }
     if analysis.at_100:
-        pictures[CONFUSION_AT_100] = figures.confusion_matrix(analysis.at_100, "At 100 % recall")
+        pictures[CONFUSION_AT_100] = charts.confusion_matrix(analysis.at_100, "At 100 % recall")
     return pictures

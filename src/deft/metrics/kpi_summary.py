@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from deft.metrics.kpi_analysis import KpiAnalysis
 from deft.metrics.operating_points import OperatingPoint
-from deft.report.kpi_analysis import KpiAnalysis
 
 METRICS, SUMMARY = "threshold_metrics.csv", "summary.txt"
 MISSED = "best_f1_missed_no_pass_samples.csv"

@@ -1,0 +1,147 @@
+"""The look of every chart, and the two that belong to one scored table: its histogram and its confusions.
+
+Data in, PNG or SVG bytes out, the same bytes for the same data. Every figure is built by itself under its own
+settings, and matplotlib's global ones come back unchanged. Colours are Okabe and Ito's (2008), which
+colour-blind readers can tell apart; classes differ in hatching or marker as well.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from deft.metrics.operating_points import Flags, Floats, OperatingPoint
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Format = Literal["png", "svg"]
+
+PASS_COLOUR, DEFECT_COLOUR, THRESHOLD_COLOUR = "#0072B2", "#D55E00", "#222222"
+_SETTINGS: dict[Any, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E6EA",
+    "grid.linewidth": 0.8,
+    "hatch.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.hashsalt": "deft",
+    "text.parse_math": False,  # a defect type may hold a dollar sign
+}
+
+
+@contextmanager
+def chart(width: float, height: float) -> Iterator[Figure]:
+    """Open a figure of this size in inches; settings of the user or of other code have no say in it."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    settings: dict[Any, Any] = dict(matplotlib.rcParamsDefault) | _SETTINGS
+    settings = {key: value for key, value in settings.items() if not key.startswith("backend")}
+    with matplotlib.rc_context(settings):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def encode(figure: Figure, kind: Format) -> bytes:
+    """Return a finished figure as bytes that hold no date and no version."""
+    buffer = io.BytesIO()
+    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)  # it is drawn as a box
+        figure.savefig(buffer, format=kind, dpi=144, metadata=metadata)
+    return buffer.getvalue()
+
+
+def score_histogram(
+    scores: Floats,
+    is_defect: Flags,
+    threshold: float | None,
+    *,
+    bins: int = 40,
+    title: str = "Scores and the threshold that misses no defect",
+    kind: Format = "png",
+) -> bytes:
+    """Draw both classes' scores, counts on a logarithmic scale, and the threshold (None: none drawn).
+
+    Infinite scores have no place on the axis; the caption counts every row.
+    """
+    finite = np.isfinite(scores)
+    edges = np.histogram_bin_edges(scores[finite], bins=bins) if finite.any() else np.linspace(0, 1, bins + 1)
+    with chart(7.2, 3.7) as figure:
+        axes = figure.subplots()
+        for name, rows, colour, hatch in (
+            ("PASS", ~is_defect, PASS_COLOUR, ""),
+            ("defect", is_defect, DEFECT_COLOUR, "////"),
+        ):
+            _histogram(axes, scores[rows & finite], edges, f"{name} ({rows.sum():,} rows)", colour, hatch)
+        axes.set(title=title, xlabel="score", ylabel="rows (log scale)")
+        if finite.any():
+            axes.set_yscale("log")
+            axes.set_ylim(bottom=0.7)
+            axes.yaxis.set_major_formatter(plain_number)
+        if threshold is not None:
+            _mark_threshold(axes, scores, is_defect, threshold)
+        figure.legend(loc="outside lower center", ncols=3)
+        return encode(figure, kind)
+
+
+def plain_number(value: float, _: float) -> str:
+    """Write a tick as people do: 1,000, not a power of ten (matplotlib passes a position too)."""
+    return f"{value:,g}"
+
+
+def _histogram(axes: Axes, scores: Floats, edges: Floats, label: str, colour: str, hatch: str) -> None:
+    face = colour + "66"
+    kind: Literal["stepfilled"] = "stepfilled"
+    axes.hist(
+        scores, edges.tolist(), histtype=kind, label=label, facecolor=face, edgecolor=colour, hatch=hatch
+    )
+
+
+def _mark_threshold(axes: Axes, scores: Floats, is_defect: Flags, threshold: float) -> None:
+    flagged = scores > threshold
+    alarms, missed = int((flagged & ~is_defect).sum()), int((~flagged & is_defect).sum())
+    counts = f"right of it {alarms:,} false alarms,\nleft of it {missed:,} missed defects"
+    if np.isfinite(threshold):
+        axes.axvline(
+            threshold,
+            color=THRESHOLD_COLOUR,
+            linestyle="--",
+            linewidth=1.6,
+            label=f"threshold {threshold:.4g}\n{counts}",
+        )
+
+
+def confusion_matrix(point: OperatingPoint, title: str, *, kind: Format = "png") -> bytes:
+    """Draw the four counts of an operating point, each with its share of the actual class."""
+    counts = np.array([[point.tn, point.fp], [point.fn, point.tp]])
+    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    with chart(4.6, 3.7) as figure:
+        axes = figure.subplots()
+        axes.imshow(counts / totals, cmap="Blues", vmin=0, vmax=1.4)
+        for (row, column), count in np.ndenumerate(counts):
+            share = count / totals[row, 0]
+            name = (("right", "false alarm"), ("missed", "found"))[row][column]
+            text = f"{count:,}\n{share:.2%}\n{name}"
+            axes.text(
+                column, row, text, ha="center", va="center", color="white" if share > 0.8 else "#222222"
+            )
+        axes.set(title=f"{title} (threshold {point.threshold:.4g})", xlabel="called", ylabel="actually")
+        axes.set(xticks=[0, 1], yticks=[0, 1], xticklabels=["PASS", "defect"], yticklabels=["PASS", "defect"])
+        axes.grid(visible=False)
+        return encode(figure, kind)

@@ -75,3 +75,11 @@ def test_cleaning_deletes_what_went_unused_longest_until_the_bound_holds(tmp_pat
 def test_the_cache_stands_in_the_users_cache_folder() -> None:
     VectorCache(IDENTITY).add({ONE: vector(1)})
     assert len(segments(cache_home() / "embeddings")) == 1
+
+
+def test_cleaning_passes_over_a_segment_that_another_process_deleted_meanwhile(tmp_path: Path) -> None:
+    VectorCache(IDENTITY, tmp_path).add({ONE: vector(1)})
+    kept = segments(tmp_path)[0]
+    (kept.parent / "gone.npy").symlink_to(tmp_path / "nothing")
+    assert clean(0, tmp_path) > 0
+    assert not kept.exists()

@@ -97,6 +97,41 @@ def test_a_hub_id_that_is_not_staged_is_missing_where_there_is_no_network(
         load_encoder("SigLIP", "some/model")
 
 
+def test_a_hub_model_with_pickled_weights_only_is_fetched_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, asked = save_siglip(tmp_path / "model"), []
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+    def fetch(hub_id: str, allow_patterns: list[str]) -> str:
+        asked.append((hub_id, allow_patterns[-1]))
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    load_encoder("SigLIP", "some/model")
+    assert asked == [("some/model", "*.safetensors"), ("some/model", "pytorch_model*.bin")]
+
+
+def test_preprocessing_is_found_inside_a_processors_description(tmp_path: Path) -> None:
+    folder = save_siglip(tmp_path / "model")
+    settings = folder / "preprocessor_config.json"
+    before = load_encoder("SigLIP", str(folder)).fingerprint
+    write_json(folder / "processor_config.json", {"image_processor": read_json(settings)})
+    settings.unlink()
+    assert load_encoder("SigLIP", str(folder)).fingerprint == before
+    (folder / "processor_config.json").unlink()
+    with pytest.raises(EnvironmentMissing, match=r"lacks preprocessor_config\.json"):
+        load_encoder("SigLIP", str(folder))
+
+
+@pytest.mark.parametrize(("text", "reason"), [("{", "not JSON"), ("[]", "not a JSON object")])
+def test_a_damaged_description_of_a_model_is_refused_by_name(tmp_path: Path, text: str, reason: str) -> None:
+    folder = save_siglip(tmp_path / "model")
+    (folder / "config.json").write_text(text)
+    with pytest.raises(InputRefused, match=reason):
+        load_encoder("SigLIP", str(folder))
+
+
 def test_weights_that_lack_a_parameter_are_refused_rather_than_drawn_at_random(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

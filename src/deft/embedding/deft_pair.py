@@ -25,7 +25,7 @@ from deft.embedding.pair_network import (
 )
 from deft.errors import InputRefused
 from deft.files import sha256_of_file, sha256_of_record
-from deft.workspace.images import read_pixels
+from deft.workspace.images import open_image, read_pixels, read_resized
 
 Pixels = NDArray[np.uint8]
 WEIGHTS = (0.8, 0.6)
@@ -71,7 +71,7 @@ def calibration_images(samples: Sequence[Sample]) -> list[str]:
 
 def _is_readable(image: str) -> bool:
     try:
-        read_pixels([image], width=1, height=1)
+        open_image(image)
     except InputRefused:
         return False
     return True
@@ -103,7 +103,7 @@ class PairComparison:
     def load(self, item: Item) -> Pixels:
         """Read goldens and tests at the network's size: (2, lights, height, width, 3)."""
         settings = self._settings
-        pixels = read_pixels(item, width=settings.image_width, height=settings.image_height)
+        pixels = _stacked(item, settings)
         return pixels.reshape(2, len(item) // 2, *pixels.shape[1:])
 
     def embed(self, loaded: Sequence[Pixels]) -> NDArray[np.float32]:
@@ -138,7 +138,7 @@ class Appearance:
 
     def load(self, item: Item) -> Pixels:
         """Read the lights of one row: (lights, height, width, 3)."""
-        return read_pixels(item, width=self._settings.image_width, height=self._settings.image_height)
+        return _stacked(item, self._settings)
 
     def embed(self, loaded: Sequence[Pixels]) -> NDArray[np.float32]:
         """Return the features of each row: float32, (rows, features)."""
@@ -150,7 +150,13 @@ class Appearance:
 
     @cached_property
     def _calibration_pixels(self) -> Pixels:
-        return self.load(tuple(self._calibration))
+        settings = self._settings
+        return read_pixels(self._calibration, width=settings.image_width, height=settings.image_height)
+
+
+def _stacked(paths: Sequence[str], settings: PairNetworkSettings) -> Pixels:
+    size = {"width": settings.image_width, "height": settings.image_height}
+    return np.stack([read_resized(path, **size) for path in paths])
 
 
 def _by_lights(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +93,7 @@ class _CachedComponent:
     def __init__(self, component: Component, cache: VectorCache) -> None:
         self._component, self._cache = component, cache
         self.items = component.items
+        self._readers = ThreadPoolExecutor()
         self.failures: dict[Item, str] = {}
         self._digests: dict[Item, str] = {}
         self._vectors: dict[str, Matrix] = {}
@@ -134,13 +137,20 @@ class _CachedComponent:
 
     def _compute_batch(self, batch: Sequence[tuple[str, Item]]) -> dict[str, Matrix]:
         loaded, digests = [], []
-        for digest, item in batch:
-            try:
-                loaded.append(self._component.load(item))
+        for (digest, item), content in zip(batch, self._readers.map(self._load, batch), strict=True):
+            if isinstance(content, InputRefused):
+                self.failures[item] = content.fact
+            else:
+                loaded.append(content)
                 digests.append(digest)
-            except InputRefused as refusal:
-                self.failures[item] = refusal.fact
         return dict(zip(digests, self._component.embed(loaded), strict=True)) if loaded else {}
+
+    def _load(self, wanted: tuple[str, Item]) -> Any:
+        """Return what the component reads for an item, or its refusal: one bad file ends no others."""
+        try:
+            return self._component.load(wanted[1])
+        except InputRefused as refusal:
+            return refusal
 
     def block(self, rows: Sequence[Sequence[Item]]) -> Matrix:
         """Return one vector a row, the mean over its lights: float32, (rows, width)."""

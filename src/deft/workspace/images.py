@@ -87,12 +87,17 @@ def read_pixels(paths: Sequence[Path | str], *, width: int, height: int) -> npt.
     pixels = np.empty((len(paths), height, width, 3), np.uint8)
 
     def fill(position: int) -> None:
-        image = open_image(paths[position])
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        pixels[position] = np.asarray(image)
+        pixels[position] = read_resized(paths[position], width=width, height=height)
 
     with ThreadPoolExecutor() as executor:
         for _ in executor.map(fill, range(len(paths))):
             pass
     return pixels
+
+
+def read_resized(path: Path | str, *, width: int, height: int) -> npt.NDArray[np.uint8]:
+    """Read one image as 8-bit RGB (height, width, 3); another size is resized (bilinear, antialiased)."""
+    image = open_image(path)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)

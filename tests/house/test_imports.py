@@ -31,8 +31,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loop": LOOP,
     "preflight": LOOP,
     "report": LOOP,
+    "score": LOOP,
     "runner": LOOP | {"loop", "report", "preflight"},
-    "cli": LOOP | {"loop", "preflight", "report", "runner", "tools"},
+    "cli": LOOP | {"loop", "preflight", "report", "runner", "score", "tools"},
     "__main__": {"cli"},
 }
 HEAVY = {"torch", "transformers", "safetensors", "torchvision", "timm"}

@@ -111,11 +111,10 @@ def _pool(maps: Tensor) -> Tensor:
 
 def standardise(images: Tensor) -> Tensor:
     """Take out each image's channel means and divide by its contrast, so that lamp and board colour fade."""
-    import torch
-
-    variance, mean = torch.var_mean(images, (2, 3), correction=0, keepdim=True)
+    centred = images - images.mean((2, 3), keepdim=True)
+    variance = centred.square().mean((2, 3), keepdim=True)  # torch.var_mean takes five times as long
     contrast = variance.sqrt() + variance.mean(1, keepdim=True).sqrt()
-    return (images - mean).div_(contrast.mul_(0.5).add_(0.02))
+    return centred.div_(contrast.mul_(0.5).add_(0.02))
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
@@ -146,13 +145,15 @@ def to_batch(pixels: Pixels) -> Tensor:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of tensors and plain values; a file that would run code is refused by name."""
     import pickle
+    import warnings
 
     import torch
 
     if not Path(path).is_file():
         raise InputRefused("checkpoint does not exist", value=path)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # the refusal below says it in one line
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputRefused(f"checkpoint cannot be read ({reason})", value=path) from None

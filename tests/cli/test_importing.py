@@ -1,0 +1,46 @@
+"""`deft import`: flags reach the importer, the answer names the next command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deft.cli.main import main
+
+
+def test_the_flags_of_deeppcb_reach_the_importer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called: dict[str, Any] = {}
+    monkeypatch.setattr(
+        "deft.workspace.importers.deeppcb.import_deeppcb",
+        lambda source, workspace, **options: called.update(source=source, workspace=workspace, **options),
+    )
+    words = ["import", "deeppcb", "src", "a b", "--realistic", "--seed", "7", "--kpi-group", "12000"]
+    assert main([*words, "--pool-defect-share", "0.03"]) == 0
+    assert json.loads(capsys.readouterr().out)["next"] == "deft preflight 'a b'"
+    called.pop("progress")
+    assert called == {
+        "source": Path("src"),
+        "workspace": Path("a b"),
+        "realistic": True,
+        "seed": 7,
+        "kpi_groups": ("12000",),
+        "holdout_groups": ("50600",),
+        "pool_defect_share": 0.03,
+    }
+
+
+def test_a_source_that_is_not_there_is_refused_and_leaves_no_workspace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", "deeppcb", str(tmp_path / "gone"), str(tmp_path / "made")]) == 3
+    assert "gone" in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()
+
+
+def test_an_unknown_format_is_a_usage_error() -> None:
+    assert main(["import", "mystery", "a", "b"]) == 2

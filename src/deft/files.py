@@ -241,7 +241,7 @@ def read_csv(path: Path, *, required: Sequence[str] = ()) -> pd.DataFrame:
         table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise InputRefused(f"table is not readable CSV ({error})", value=path) from None
-    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the surplus for an index and shifts the rest
+    if not isinstance(table.index, pd.RangeIndex):  # the surplus became an index, the rest shifted
         raise InputRefused("table's first row has more cells than its header", value=path)
     require_columns(table, required, path)
     return table

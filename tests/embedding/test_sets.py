@@ -120,6 +120,11 @@ def test_tables_of_two_encoders_are_refused_by_the_field_that_differs(tmp_path: 
         require_same_encoder(written(tmp_path / "a.parquet"), other)
 
 
+def test_a_table_without_rows_goes_with_any_width(tmp_path: Path) -> None:
+    empty = written(tmp_path / "a.parquet", {**FINGERPRINT, "width": 0}, np.empty((0, 0), np.float32))
+    require_same_encoder(empty, written(tmp_path / "b.parquet"))
+
+
 def test_tables_without_a_fingerprint_go_together_but_not_with_one_that_has_it(tmp_path: Path) -> None:
     bare = [
         EmbeddingSet.read(foreign(tmp_path / name, [[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]])) for name in ("a", "b")

@@ -22,6 +22,8 @@ from deft.files import canonical_json, write_bytes
 
 FILEPATH, EMBEDDING = "filepath", "embedding"
 FINGERPRINT_KEY = b"deft.encoder"
+WIDTH = "width"
+"""The field that a table without rows cannot know; widths are compared on the vectors themselves."""
 REFERENCE_KEY = b"deft.pool"
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 AGAIN = (
@@ -157,7 +159,7 @@ def require_same_encoder(first: EmbeddingSet, second: EmbeddingSet) -> None:
 
 def require_same_fingerprint(one: Mapping[str, object], other: Mapping[str, object], origin: Path) -> None:
     """Refuse two fingerprints that differ, naming the first field that does."""
-    for field in sorted({*one, *other}):
+    for field in sorted({*one, *other} - {WIDTH}):
         if one.get(field) != other.get(field):
             raise InputRefused(
                 f"embeddings of different encoders: {field} is {one.get(field)} and {other.get(field)}",

@@ -22,6 +22,7 @@ from deft.embedding.samples import Embedded, SampleEmbedder
 from deft.embedding.sets import (
     EMBEDDING,
     FILEPATH,
+    WIDTH,
     PoolReference,
     read_arrow,
     require_same_fingerprint,
@@ -34,7 +35,7 @@ from deft.tools.output import report_progress, say
 GOLDEN = "golden_filepath"
 LIGHTS, GOLDEN_LIGHTS = "light_filepaths", "golden_light_filepaths"
 REJECTED_SHARE = 0.05
-POOL_FIELDS = ("width", "statistics")
+STATISTICS = "statistics"
 
 
 @dataclass
@@ -124,7 +125,7 @@ def _encoder(
         calibration=calibration,
     )
     if reference is not None:
-        pool = {name: value for name, value in reference.fingerprint.items() if name not in POOL_FIELDS}
+        pool = {name: value for name, value in reference.fingerprint.items() if name != STATISTICS}
         require_same_fingerprint(pool, encoder.fingerprint, Path(config.statistics_parquet))
     return encoder
 
@@ -182,10 +183,10 @@ def _write(
     if encoder.weights:
         statistics = reference.statistics if reference else PoolStatistics.over(embedded.blocks)
         matrix = combine(embedded.blocks or statistics.empty_blocks(), statistics, encoder.weights)
-        fingerprint["statistics"] = statistics.digest()
+        fingerprint[STATISTICS] = statistics.digest()
         lent = None if reference else PoolReference(fingerprint, statistics, encoder.calibration)
     else:
         matrix = np.concatenate(embedded.blocks or [np.empty((0, 0), np.float32)], axis=1)
-    fingerprint["width"] = matrix.shape[1]
+    fingerprint[WIDTH] = matrix.shape[1]
     accepted = table.take(np.array(embedded.accepted, dtype=np.int64))
     write_embeddings(output, accepted, matrix, fingerprint, lent)

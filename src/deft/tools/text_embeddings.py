@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deft.embedding.sets import EMBEDDING, read_arrow, write_embeddings
+from deft.embedding.sets import EMBEDDING, WIDTH, read_arrow, write_embeddings
 from deft.embedding.text_encoder import TextTower
 from deft.errors import InputRefused, UsageError
 from deft.tools.output import report_progress, say
@@ -45,7 +45,7 @@ def run(config: TextEmbeddingsConfig) -> None:
         report_progress(min(start + config.batch_size, len(texts)), len(texts), "row")
     matrix = np.concatenate(blocks or [np.empty((0, 0), np.float32)])
     columns = table.drop_columns([EMBEDDING] if EMBEDDING in table.column_names else [])
-    write_embeddings(output, columns, matrix, {**tower.fingerprint, "width": matrix.shape[1]}, subject=TEXT)
+    write_embeddings(output, columns, matrix, {**tower.fingerprint, WIDTH: matrix.shape[1]}, subject=TEXT)
 
 
 def _texts(table: Any, source: Path) -> list[str]:

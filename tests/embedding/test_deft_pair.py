@@ -89,3 +89,19 @@ def test_a_checkpoint_that_is_not_there_and_an_empty_pool_are_refused(tmp_path: 
         load_encoder("deft_pair", str(tmp_path / "absent.pth"), calibration=["a.png"])
     with pytest.raises(InputRefused, match="no readable image of the pool"):
         load_encoder("deft_pair", str(save_pair_checkpoint(tmp_path / "model.pth")))
+
+
+def test_no_image_is_computed_alone_because_its_vector_would_round_differently(
+    pair: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def record(checkpoint: Path, golden: np.ndarray, test: np.ndarray) -> np.ndarray:
+        sizes.append(len(test))
+        return test.reshape(len(test), -1).astype(np.float32)
+
+    monkeypatch.setattr("deft.embedding.deft_pair.pair_embedding", record)
+    tests, golden = draw_images(tmp_path, 3), draw_images(tmp_path / "golden", 1, seed=5)[0]
+    for count in (1, 2, 3):
+        assert len(comparison(pair, [Sample((test,), (golden,)) for test in tests[:count]])) == count
+    assert sizes == [2, 2, 4]

@@ -162,10 +162,15 @@ def _stacked(paths: Sequence[str], settings: PairNetworkSettings) -> Pixels:
 def _by_lights(
     loaded: Sequence[Pixels], embed: Callable[[Pixels], NDArray[np.float32]], *, lights_axis: int
 ) -> NDArray[np.float32]:
-    """Embed rows in groups of equal numbers of lights, which alone fit in one array; keep their order."""
+    """Embed rows in groups of equal numbers of lights, which alone fit in one array; keep their order.
+
+    Groups are filled up to an even number: a convolution over one image takes another path than over several
+    and rounds differently, and then a vector would depend on what the cache already had.
+    """
     counts = np.array([pixels.shape[lights_axis] for pixels in loaded])
     vectors: dict[int, NDArray[np.float32]] = {}
     for count in np.unique(counts):
         places = np.flatnonzero(counts == count).tolist()
-        vectors.update(zip(places, embed(np.stack([loaded[i] for i in places])), strict=True))
+        filled = [*places, places[-1]] if len(places) % 2 else places
+        vectors.update(zip(filled, embed(np.stack([loaded[i] for i in filled])), strict=True))
     return np.stack([vectors[place] for place in range(len(loaded))])

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from conformance import difference
 
 from deft.embedding import siglip_clip
 from deft.embedding.sets import EmbeddingSet, require_same_encoder
@@ -85,6 +86,7 @@ def test_columns_are_carried_by_position(siglip: Embed, tmp_path: Path) -> None:
 
 
 def test_a_bad_image_costs_its_row_and_is_listed_with_its_reason(siglip: Embed, tmp_path: Path) -> None:
+    assert difference("bad-image-recorded")
     table = images(tmp_path, 20)
     table.loc[20] = [broken(tmp_path)]
     table["n"] = range(21)

@@ -92,6 +92,17 @@ def _call(overrides: dict[str, str], log: Path) -> dict[str, Any]:
     return {**call, "overrides": overrides}
 
 
+def test_a_batch_that_cannot_be_read_or_names_no_command_fails(
+    keys: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch, log = tmp_path / "calls.json", tmp_path / "call.log"
+    assert main(["--batch", str(batch)]) == 1
+    assert capsys.readouterr().out.endswith(FAILED)
+    batch.write_text(json.dumps([_call(keys, log) | {"action": "vcn"}]))
+    assert main(["--batch", str(batch)]) == 1
+    assert "ERROR no such command: gap_analysis vcn" in log.read_text()
+
+
 def test_a_second_call_appends_to_the_log(keys: dict[str, str], tmp_path: Path) -> None:
     log = tmp_path / "call.log"
     (tmp_path / "calls.json").write_text(json.dumps([_call(keys, log), _call(keys, log)]))

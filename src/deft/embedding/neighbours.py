@@ -181,7 +181,7 @@ class _Screened:
         if np.isinf(best.farthest).any():
             needed = np.maximum(needed, _kth_largest(scores, best.distance.shape[1]) - 2 * margin)
         lowest = np.nextafter(needed.astype(np.float32), np.float32(-np.inf))
-        rows, found = np.nonzero(scores >= lowest[:, None])
+        rows, found = np.divmod(np.flatnonzero(scores >= lowest[:, None]), scores.shape[1])
         found += columns.start
         best.merge(rows, found, self._distances(rows, found))
 

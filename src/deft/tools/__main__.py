@@ -18,7 +18,7 @@ from typing import Any
 from omegaconf.errors import OmegaConfBaseException
 
 from deft import files
-from deft.errors import DeftError
+from deft.errors import DeftError, UsageError
 from deft.tools.grammar import Override, compose, parse_override, to_yaml, typed_overrides
 from deft.tools.output import FAILED, PASSED, CallLog, say
 from deft.tools.registry import ACTIONS, actions_of, categories
@@ -76,7 +76,13 @@ def read_command(words: Sequence[str]) -> Command:
 
 def run_batch(path: Path) -> int:
     """Run the calls of a JSON list in order, each into its own log; stop at the first that fails."""
-    for record in files.read_json(path):
+    try:
+        records = files.read_json(path)
+    except DeftError as error:
+        say(f"ERROR {error}")
+        say(FAILED)
+        return 1
+    for record in records:
         code = _run_logged(record)
         if code != 0:
             return code
@@ -126,7 +132,11 @@ def _attempt(command: Command) -> bool:
 
 
 def _run(command: Command) -> None:
-    action = ACTIONS[command.category, command.action]
+    action = ACTIONS.get((command.category, command.action))
+    if action is None:
+        raise UsageError(
+            "no such command", value=f"{command.category} {command.action}", hint=f"usage: {USAGE}"
+        )
     config = compose(action.load_schema(), command.spec, command.overrides())
     if command.only_show:
         say(to_yaml(config).rstrip("\n"))

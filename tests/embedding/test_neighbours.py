@@ -109,6 +109,14 @@ def test_a_vector_of_zeros_has_cosine_0_with_everything() -> None:
     assert distance.tolist() == [[1.0, 1.0]]
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_block_smaller_than_k_loses_nothing(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "POOL_ROWS", 3)
+    targets, pool = drawn("with zeros")
+    _, index = nearest(targets, pool, 10, metric)
+    np.testing.assert_array_equal(index, by_float64(targets, pool, 10, metric)[1])
+
+
 def test_progress_ends_at_its_total(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "POOL_ROWS", 3)
     steps: list[tuple[int, int]] = []

@@ -47,6 +47,11 @@ def test_a_share_larger_than_the_pool_leaves_nothing() -> None:
     assert (found.rounds, found.kept) == ([], [])
 
 
+def test_a_round_that_serves_nobody_is_the_last() -> None:
+    pool = pictures("s", [0.0, 0.1, 0.2], names=["a", "a", "a"])
+    assert match("all", pictures("t", [0.0]), pool, 2, EUCLIDEAN).rounds == []
+
+
 def test_more_picks_than_wanted_are_cut_nearest_first_then_by_path() -> None:
     pool = pictures("s", [0.1, -0.1, 1.05, 0.3], names=["b", "a", "c", "d"])
     found = match("all", pictures("t", [0.0, 1.0]), pool, 3, EUCLIDEAN)

@@ -25,20 +25,34 @@ MAX_YAML_ALIASES = 100
 
 def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> Path:
     """Replace `path` in one step: a reader sees the old bytes or the new ones, after power loss too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        _write_new(temporary, content, mode)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+    return path
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder and its missing parents, each durable before anything is put into it."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+    return folder
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         _write_all(descriptor, content)
         os.fsync(descriptor)
-    except BaseException:
+    finally:
         os.close(descriptor)
-        temporary.unlink(missing_ok=True)
-        raise
-    os.close(descriptor)
-    os.replace(temporary, path)
-    sync_folder(path.parent)
-    return path
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

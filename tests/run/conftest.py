@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deft import files
-from deft.guard import approval
+from deft.run import gate
 from deft.run.log import LoopLog
 from deft.workspace.layout import RunFolder, Workspace
 
@@ -104,6 +104,6 @@ def note() -> Callable[..., Entry]:
 @pytest.fixture
 def at_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A person at a terminal, whatever runs the tests."""
-    monkeypatch.setattr(approval, "agent_marker", lambda: None)
+    monkeypatch.setattr(gate, "agent_marker", lambda: None)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)

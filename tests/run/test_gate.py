@@ -244,7 +244,7 @@ def test_without_a_terminal_nobody_can_approve(
 def test_an_agent_s_shell_cannot_approve(
     workspace: Workspace, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approval, "agent_marker", lambda: "CLAUDECODE")
+    monkeypatch.setattr(gate, "agent_marker", lambda: "CLAUDECODE")
     gate.save_pending(plan)
     with pytest.raises(NotApproved, match="CLAUDECODE is set"):
         gate.approve(workspace, by="terminal")

@@ -114,7 +114,7 @@ def test_h1_the_original_let_a_run_begin_with_the_fifth_iteration(log: LoopLog, 
 def test_h2_h3_h5_h6_junk_evidence_by_hand_completes_nothing(
     log: LoopLog, stage: Make, plan: dict[str, Any]
 ) -> None:
-    """The original took junk bytes for a table, a report of 99 leaks, a failed log, a back-dated checkpoint."""
+    """The original took junk for a table, a report of 99 leaks, a failed log and an old checkpoint."""
     junk = {"path": "iter1/mining_filter/mined.parquet", "sha256": "0" * 64, "size": 2, "rows": 5000}
     for step in ("baseline/train", "baseline/evaluate", "baseline/rca", "iter1/routing"):
         entry = stage(step, kind="manual", far_pct=0.0, best_ckpt_path="/old/2001.pth", target_met=True)

@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 VALID_DAYS = 7
 DAY_SECONDS = 86400
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-AGENT_VARIABLES = (
-    "CLAUDECODE",
-    "CLAUDE_CODE_ENTRYPOINT",
-    "CLAUDE_CODE_SESSION_ID",
-    "AI_AGENT",
-    "CODEX_SANDBOX",
-)
 
 
 class ApprovalFault(Exception):
@@ -218,7 +211,9 @@ def plan_of_session(session_id: str) -> dict[str, Any] | None:
     """Return the plan that waits in a client's session and that nobody has approved yet, or None."""
     pointer = read_record(_place("sessions", _safe(session_id)))
     plan = pending_plan(pointer["workspace"]) if pointer else None
-    if pointer is None or plan is None or plan_sha256(plan) != pointer["plan_sha256"]:
+    if pointer is None or plan is None or not os.path.isdir(plan["workspace"]):
+        return None
+    if plan_sha256(plan) != pointer["plan_sha256"]:
         return None
     try:
         check(decision_on(plan), plan)
@@ -269,6 +264,8 @@ def check(record: dict[str, Any] | None, plan: dict[str, Any]) -> None:
     if record["run_id"] != plan["run_id"]:
         raise ApprovalFault("the approval was copied from run {}".format(record["run_id"]))
     workspace = os.path.realpath(plan["workspace"])
+    if not os.path.isdir(workspace):
+        raise ApprovalFault("the workspace of the approval is gone ({})".format(workspace))
     if record["workspace"] != workspace or record["workspace_inode"] != os.stat(workspace).st_ino:
         raise ApprovalFault("the approval was given for another workspace ({})".format(record["workspace"]))
     if record["plan_sha256"] != plan_sha256(plan):
@@ -291,39 +288,3 @@ def hear(prompt: str, session_id: str) -> dict[str, Any] | None:
         drop_pending(plan["workspace"])
         return record
     return None
-
-
-# --- who is asking ---------------------------------------------------------------------------------------
-
-
-def agent_marker() -> str | None:
-    """Return the variable, here or in an ancestor's environment, that shows an agent at work; else None."""
-    for name in AGENT_VARIABLES:
-        if os.environ.get(name):
-            return name
-    pid = os.getppid()
-    while pid > 1:
-        found = _marker_of(pid)
-        if found is not None:
-            return found
-        pid = _parent_of(pid)
-    return None
-
-
-def _marker_of(pid: int) -> str | None:
-    try:
-        with open("/proc/{}/environ".format(pid), "rb") as stream:
-            names = {
-                item.partition(b"=")[0].decode("utf-8", "replace") for item in stream.read().split(b"\0")
-            }
-    except OSError:
-        return None
-    return next((name for name in AGENT_VARIABLES if name in names), None)
-
-
-def _parent_of(pid: int) -> int:
-    try:
-        with open("/proc/{}/stat".format(pid), "rb") as stream:
-            return int(stream.read().rpartition(b")")[2].split()[1])
-    except (OSError, ValueError):
-        return 0

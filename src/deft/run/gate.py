@@ -17,6 +17,7 @@ from typing import Any, Literal
 from deft import files
 from deft.errors import NotApproved, StateConflict, UsageError
 from deft.guard import approval
+from deft.guard.agent import agent_marker
 from deft.run.log import LoopLog, read
 from deft.run.state import write_state
 from deft.schemas import validate
@@ -66,7 +67,7 @@ def approve(workspace: Workspace, *, by: By, session_id: str | None = None) -> R
 
 def require_terminal() -> None:
     """Refuse unless a person sits at a terminal: an agent's shell cannot give an approval."""
-    marker = approval.agent_marker()
+    marker = agent_marker()
     if marker is not None:
         raise NotApproved(
             "an agent cannot approve; the user can, with a message of its own",
@@ -210,9 +211,7 @@ def open_run(workspace: Workspace) -> RunFolder:
     check_drift(plan, workspace)
     run = RunFolder(workspace.results / plan["run_id"])
     _refuse_other_plan(run, plan)
-    run.root.mkdir(parents=True, exist_ok=True)
-    for folder in (workspace.root, workspace.results):
-        files.sync_folder(folder)
+    files.make_folder(run.root)
     files.write_json(run.plan, plan)
     files.write_json(run.approval, record)
     _log_approval(run, record)

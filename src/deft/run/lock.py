@@ -79,7 +79,7 @@ class RunLock:
         self._lock: FileLock | None = None
 
     def __enter__(self) -> RunLock:
-        self._run.runner.mkdir(parents=True, exist_ok=True)
+        files.make_folder(self._run.runner)
         lock = FileLock(self._run.runner / "lock", timeout=0)
         try:
             lock.acquire()

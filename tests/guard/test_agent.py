@@ -1,0 +1,34 @@
+"""An agent is seen, however clean the environment it hands on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deft.guard import agent
+
+SOURCE = Path(agent.__file__).parents[2]
+
+
+@pytest.mark.parametrize("variable", agent.AGENT_VARIABLES)
+def test_an_agent_s_variable_is_seen(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setattr(agent, "_marker_of", lambda pid: None)
+    for name in agent.AGENT_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert agent.agent_marker() is None
+    monkeypatch.setenv(variable, "1")
+    assert agent.agent_marker() == variable
+
+
+def test_an_agent_is_seen_through_a_cleaned_environment() -> None:
+    inner = "from deft.guard.agent import agent_marker; print(agent_marker())"
+    command = f"['env', '-i', 'PYTHONPATH={SOURCE}', sys.executable, '-c', {inner!r}]"
+    outer = f"import subprocess, sys; sys.exit(subprocess.call({command}))"
+    done = subprocess.run(
+        [sys.executable, "-c", outer], env={**os.environ, "CLAUDECODE": "1"}, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "CLAUDECODE"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deft.workspace import near_copies as module
@@ -49,37 +49,50 @@ def test_no_pictures_have_no_copies() -> None:
     assert near_copies([], [made(0, texture())], [], ["PASS"]) == ([], 0)
 
 
-HASHES = st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 255), min_size=1, max_size=12)
-
-
-@given(HASHES, HASHES, st.sampled_from([1, 3, 1000]))
-def test_the_blocks_of_a_band_hold_exactly_the_pairs_that_share_it(
-    ones: list[int], twos: list[int], at_once: int
-) -> None:
-    first, second = np.array(ones, np.uint64), np.array(twos, np.uint64)
-    before = module.PAIRS_AT_ONCE
-    module.PAIRS_AT_ONCE = at_once
-    try:
-        pairs = [
-            pair
-            for left, right in module._sharing_band(first, second, 16)
-            for pair in zip(left.tolist(), right.tolist(), strict=True)
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([1, 5, 1000]))
+def test_bands_windows_and_blocks_find_what_comparing_each_with_each_finds(seed: int, at_once: int) -> None:
+    random = np.random.default_rng(seed)
+    bases = [texture(n) for n in range(3)]
+    sides = [
+        [
+            made(int(random.integers(0, 64)), bases[random.integers(3)] + random.integers(0, 18))
+            for _ in range(9)
         ]
-    finally:
-        module.PAIRS_AT_ONCE = before
-    wanted = {
-        (i, j) for i, one in enumerate(ones) for j, two in enumerate(twos) if (one ^ two) >> 16 & 0xFFFF == 0
-    }
-    assert len(pairs) == len(wanted)
-    assert set(pairs) == wanted
+        for _ in range(2)
+    ]
+    labels = [["PASS"] * 8 + ["open"], ["PASS", "open"] * 4 + ["PASS"]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PAIRS_AT_ONCE", at_once)
+        patch.setattr(module, "CONFIRMED_AT_ONCE", at_once)
+        copies, unchecked = near_copies(*sides, *labels)
+    wanted = [
+        (i, j)
+        for i, one in enumerate(sides[0])
+        for j, two in enumerate(sides[1])
+        if found(one, two, "PASS" if labels[0][i] == labels[1][j] else "open")
+    ]
+    assert [(i, j) for i, j, _ in copies] == wanted
+    assert unchecked == 0
 
 
-def test_too_many_candidates_are_counted_and_the_most_alike_are_checked(
+def test_what_is_too_much_to_confirm_is_counted_and_the_most_alike_go_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MOST_CANDIDATES", 1)
+    monkeypatch.setattr(module, "MOST_CONFIRMED", 1)
     copies, unchecked = near_copies(
         [made(0, texture())], [made(7, texture()), made(0, texture())], ["PASS"], ["PASS", "PASS"]
     )
     assert [(i, j) for i, j, _ in copies] == [(0, 1)]
     assert unchecked == 1
+
+
+def test_too_many_alike_are_left_out_and_counted_but_the_rare_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_PAIRS_OF_A_BAND", 3)
+    rare = 0xABCD_ABCD_ABCD_ABCD
+    pictures = [made(0, texture())] * 3 + [made(rare, texture())]
+    copies, unchecked = near_copies(pictures, pictures, ["PASS"] * 4, ["PASS"] * 4)
+    assert (3, 3, 0.0) in copies
+    assert unchecked >= 6

@@ -92,7 +92,7 @@ class LeakageReport:
                 self.trivial, "crop(s) equal to their own golden, or of one colour, repeat across sides"
             ),
             *_sentence(self.lossy, "likely lossy copies across sides (kept)"),
-            *([f"{self.unchecked} similar pairs were too many to confirm"] if self.unchecked else []),
+            *([f"up to {self.unchecked} similar pairs were too many to confirm"] if self.unchecked else []),
         ]
 
     def record(self) -> dict[str, object]:

@@ -1,8 +1,9 @@
 """Lossy copies of a picture: candidates by a 64-bit difference hash, confirmed by the error of their pixels.
 
-Candidates share one of the four 16-bit bands of the hash, so a hundred thousand pictures need a sort and not
-ten thousand million comparisons. Thresholds: a JPEG at quality 50 of a 64 x 64 crop, and a copy resized to
-three quarters and back, stay below them; of a million pairs of other crops eight did not stay above.
+Candidates share one of the four 16-bit bands of the hash and have nearly one mean, so a hundred thousand
+pictures need a sort and not ten thousand million comparisons; where very many are alike, a bound on the work
+holds and what it left out is counted. Thresholds: a JPEG at quality 50 of a 64 x 64 crop, and a copy resized
+to three quarters and back, stay below them; of a million pairs of other crops eight did not stay above.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ MOST_DIFFERING_BITS = 6
 MOST_ERROR = 12.0
 MOST_ERROR_OF_CONTRAST = 0.12
 LEAST_CONTRAST = 6.0
-MOST_CANDIDATES = 500_000
-PAIRS_AT_ONCE = 2_000_000
+MOST_PAIRS_OF_A_BAND = 50_000_000
+MOST_CONFIRMED = 1_000_000
+PAIRS_AT_ONCE = 1_000_000
 CONFIRMED_AT_ONCE = 4_096
+BAND_STEP = 1_024.0  # wider than any mean with its error, so a window never reaches into the next band
 
 _BITS_OF_A_BYTE = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 
@@ -35,17 +38,17 @@ class _Columns:
     """Pictures as columns: hash, label, grey thumbnail, its mean and its contrast (standard deviation)."""
 
     hashes: npt.NDArray[np.uint64]
-    labels: npt.NDArray[np.str_]
+    labels: Indices
     thumbnails: npt.NDArray[np.uint8]
     means: Floats
     contrasts: Floats
 
     @classmethod
-    def of(cls, pictures: Sequence[Picture], labels: Sequence[str]) -> _Columns:
+    def of(cls, pictures: Sequence[Picture], labels: Indices) -> _Columns:
         thumbnails = np.stack([picture.thumbnail for picture in pictures])
         return cls(
             np.array([picture.difference_hash for picture in pictures], dtype=np.uint64),
-            np.array(labels),
+            labels,
             thumbnails,
             thumbnails.mean(axis=(1, 2)),
             thumbnails.std(axis=(1, 2)),
@@ -58,40 +61,87 @@ def near_copies(
     first_labels: Sequence[str],
     second_labels: Sequence[str],
 ) -> tuple[list[tuple[int, int, float]], int]:
-    """Return (index in first, index in second, error) of likely copies, and how many went unchecked.
+    """Return (index in first, index in second, error) of likely copies, and at most how many went unchecked.
 
     The error is the root mean square over a 32 x 32 grey thumbnail, in levels of 255. Pictures of different
     labels are never matched (a small defect is all that tells them apart), nor pictures without contrast.
     """
     if not first or not second:
         return [], 0
-    one, two = _Columns.of(first, first_labels), _Columns.of(second, second_labels)
-    left, right = _candidates(one, two)
-    kept = slice(0, MOST_CANDIDATES)
-    return list(_confirmed(one, two, left[kept], right[kept])), max(0, len(left) - MOST_CANDIDATES)
+    labels = np.unique([*first_labels, *second_labels], return_inverse=True)[1]
+    one, two = _Columns.of(first, labels[: len(first)]), _Columns.of(second, labels[len(first) :])
+    copies: list[tuple[int, int, float]] = []
+    confirmed = unchecked = 0
+    for number, shift in enumerate(BANDS):
+        windows = _windows(one, two, shift)
+        unchecked += windows.left_out
+        for left, right in windows.blocks():
+            left, right = _possible(one, two, left, right, BANDS[:number])
+            kept = slice(0, max(0, MOST_CONFIRMED - confirmed))
+            copies.extend(_confirmed(one, two, left[kept], right[kept]))
+            confirmed += len(left[kept])
+            unchecked += len(left) - len(left[kept])
+    return sorted(copies), unchecked
 
 
-def _candidates(one: _Columns, two: _Columns) -> tuple[Indices, Indices]:
-    """Return the index pairs that may be copies, each once, the most alike hashes first."""
-    blocks = [
-        left * len(two.hashes) + right
-        for shift in BANDS
-        for left, right in _sharing_band(one.hashes, two.hashes, shift)
-        for left, right in [_possible(one, two, left, right)]
-    ]
-    left, right = np.divmod(np.unique(np.concatenate(blocks)), len(two.hashes))
-    order = np.argsort(_differing_bits(one.hashes[left], two.hashes[right]), kind="stable")
-    return left[order], right[order]
+@dataclass(frozen=True)
+class _Windows:
+    """For each first picture the run of second pictures, in `order`, that share a band and nearly a mean."""
+
+    order: Indices
+    begins: Indices
+    counts: Indices
+    left_out: int
+
+    def blocks(self) -> Iterator[tuple[Indices, Indices]]:
+        """Yield all index pairs in blocks of about PAIRS_AT_ONCE."""
+        numbers = np.cumsum(self.counts) // PAIRS_AT_ONCE
+        for number in np.unique(numbers):
+            rows = np.flatnonzero((numbers == number) & (self.counts > 0))
+            counts = self.counts[rows]
+            offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            yield np.repeat(rows, counts), self.order[np.repeat(self.begins[rows], counts) + offsets]
 
 
-def _possible(one: _Columns, two: _Columns, left: Indices, right: Indices) -> tuple[Indices, Indices]:
-    """Keep pairs of one label with few differing bits; means and contrasts bound the error from below."""
-    possible = _differing_bits(one.hashes[left], two.hashes[right]) <= MOST_DIFFERING_BITS
-    possible &= one.labels[left] == two.labels[right]
+def _windows(one: _Columns, two: _Columns, shift: int) -> _Windows:
+    places = _band(two.hashes, shift) * BAND_STEP + two.means
+    order = np.argsort(places, kind="stable")
+    centres = _band(one.hashes, shift) * BAND_STEP + one.means
+    reach = _allowed_error(one.contrasts, one.contrasts)
+    begins = np.searchsorted(places[order], centres - reach, side="left")
+    ends = np.searchsorted(places[order], centres + reach, side="right")
+    counts = np.maximum(ends - begins, 0)
+    afforded = _fewest_first(counts)
+    return _Windows(order, begins, afforded, int(counts.sum() - afforded.sum()))
+
+
+def _fewest_first(counts: Indices) -> Indices:
+    """Keep the shortest windows up to the bound on pairs: what few pictures share tells most."""
+    order = np.argsort(counts, kind="stable")
+    kept = order[np.cumsum(counts[order]) <= MOST_PAIRS_OF_A_BAND]
+    afforded = np.zeros_like(counts)
+    afforded[kept] = counts[kept]
+    return afforded
+
+
+def _possible(
+    one: _Columns, two: _Columns, left: Indices, right: Indices, earlier: Sequence[int]
+) -> tuple[Indices, Indices]:
+    """Keep pairs of one label with few differing bits that no earlier band had; the most alike come first.
+
+    The differences of means and of contrasts bound the error from below.
+    """
+    differing = one.hashes[left] ^ two.hashes[right]
+    possible = one.labels[left] == two.labels[right]
+    for shift in earlier:
+        possible &= _band(differing, shift) != 0
     allowed = _allowed_error(one.contrasts[left], two.contrasts[right])
     possible &= np.abs(one.means[left] - two.means[right]) <= allowed
     possible &= np.abs(one.contrasts[left] - two.contrasts[right]) <= allowed
-    return left[possible], right[possible]
+    left, right, differing = left[possible], right[possible], differing[possible]
+    bits = _BITS_OF_A_BYTE[differing.view(np.uint8).reshape(len(differing), 8)].sum(axis=1)
+    near = np.argsort(bits, kind="stable")[: int((bits <= MOST_DIFFERING_BITS).sum())]
+    return left[near], right[near]
 
 
 def _allowed_error(left: Floats, right: Floats) -> Floats:
@@ -100,30 +150,8 @@ def _allowed_error(left: Floats, right: Floats) -> Floats:
     return np.where(contrast >= LEAST_CONTRAST, allowed, -1.0)
 
 
-def _sharing_band(
-    first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64], shift: int
-) -> Iterator[tuple[Indices, Indices]]:
-    """Yield blocks of index pairs whose band of 16 bits is equal, at most about PAIRS_AT_ONCE a block."""
-    keys, others = (_band(hashes, shift) for hashes in (first, second))
-    order = np.argsort(others, kind="stable")
-    begins = np.searchsorted(others[order], keys, side="left")
-    counts = np.searchsorted(others[order], keys, side="right") - begins
-    blocks = np.cumsum(counts) // PAIRS_AT_ONCE
-    for block in np.unique(blocks):
-        rows = np.flatnonzero((blocks == block) & (counts > 0))
-        left = np.repeat(rows, counts[rows])
-        ends = np.cumsum(counts[rows])
-        offsets = np.arange(len(left)) - np.repeat(ends - counts[rows], counts[rows])
-        yield left, order[np.repeat(begins[rows], counts[rows]) + offsets]
-
-
 def _band(hashes: npt.NDArray[np.uint64], shift: int) -> npt.NDArray[np.uint16]:
     return (hashes >> np.uint64(shift)).astype(np.uint16)
-
-
-def _differing_bits(first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-    differing = (first ^ second).view(np.uint8).reshape(len(first), 8)
-    return np.asarray(_BITS_OF_A_BYTE[differing].sum(axis=1), dtype=np.uint8)
 
 
 def _confirmed(

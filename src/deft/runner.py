@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,9 @@ def _work_locked(run: RunFolder, until_judgement: bool) -> Record:
     except DeftError as error:
         parts = {"fact": error.fact, "value": str(error.value or ""), "hint": error.hint}
         return {"status": FAILED, "exit_code": error.exit_code, "error": parts}
-    except OSError as error:
-        parts = {"fact": f"{error.strerror or error}", "value": str(error.filename or run.root), "hint": ""}
+    except Exception as error:  # noqa: BLE001 - the last word must be written whatever happened
+        parts = {"fact": f"{type(error).__name__}: {error}", "value": str(run.root), "hint": _log_hint(run)}
+        traceback.print_exc()
         return {"status": FAILED, "exit_code": StageFailed.exit_code, "error": parts}
     return {"status": ended}
 
@@ -149,8 +151,12 @@ def _render(run: RunFolder) -> None:
     """Render the report; a report that cannot be drawn must not end a run, so its fault is only printed."""
     try:
         render_report(run)
-    except DeftError as error:
-        sys.stderr.write(f"report not rendered: {error.message()}\n")
+    except Exception:  # noqa: BLE001 - figures are on disk and in the log, the page can be drawn again
+        traceback.print_exc()
+
+
+def _log_hint(run: RunFolder) -> str:
+    return f"read {run.runner / 'output.log'}"
 
 
 def _ask_to_stop(number: int, frame: object) -> None:

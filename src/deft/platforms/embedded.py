@@ -138,7 +138,9 @@ def _failure(calls: Sequence[ToolCall], code: int, output: list[str]) -> StageFa
 
 
 def _passed(log: Path) -> bool:
-    return any("Execution status: PASS" in line for line in _tail(log))
+    """Read the last status alone: an earlier attempt's stands above it in the same log."""
+    status = [line for line in _tail(log, lines=50) if line.startswith("Execution status:")]
+    return bool(status) and status[-1].endswith("PASS")
 
 
 def _tail(log: Path, lines: int = 8) -> list[str]:

@@ -34,7 +34,7 @@ def report_html(facts: RunFacts) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters.update(percent=percent, seconds=seconds, thumbnail=thumbnail)
+    environment.filters.update(percent=percent, number=number, seconds=seconds, thumbnail=thumbnail)
     style = files.read_text(TEMPLATES / "loop_report.css")
     digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
     return environment.get_template("loop_report.html").render(
@@ -49,6 +49,11 @@ def report_html(facts: RunFacts) -> str:
 def percent(value: float | None, digits: int = 2) -> str:
     """Return a fraction as a percentage, or a dash where it is undefined."""
     return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def number(value: float | None) -> str:
+    """Return a score or a threshold to four digits, or a dash where there is none."""
+    return "–" if value is None else f"{value:.4g}"
 
 
 def seconds(value: float) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+import deft
 from deft.errors import EnvironmentMissing, UsageError
-from deft.versions import VERSIONS_FILE, resolve_versions_key
+from deft.versions import VERSIONS_FILE, code_version, component_versions, resolve_versions_key
 
 TEXT = """
 images:
@@ -54,3 +56,27 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_both_images_of_the_loop_are_pinned() -> None:
     for name in ("pyt", "data_services"):
         assert ":" in resolve_versions_key(f"images.tao_toolkit.{name}", VERSIONS_FILE)
+
+
+def test_the_versions_of_a_record_name_what_decides_its_bytes() -> None:
+    found = component_versions()
+    assert set(found) == {
+        "python",
+        "deft",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "torch",
+        "transformers",
+        "processor",
+    }
+    assert found["deft"] == code_version() == deft.__version__
+    assert all(found.values())
+
+
+def test_a_library_that_is_absent_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", absent)
+    assert component_versions()["torch"] == "not installed"

@@ -32,3 +32,23 @@ def test_an_agent_is_seen_through_a_cleaned_environment() -> None:
         [sys.executable, "-c", outer], env={**os.environ, "CLAUDECODE": "1"}, capture_output=True, text=True
     )
     assert done.stdout.strip() == "CLAUDECODE"
+
+
+def test_the_processes_above_are_looked_through_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in agent.AGENT_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    started_by_an_agent = subprocess.Popen(
+        ["cat"], stdin=subprocess.PIPE, env={**os.environ, "CLAUDECODE": "1"}
+    )
+    monkeypatch.setattr(os, "getppid", lambda: 7)
+    monkeypatch.setattr(agent, "_parent_of", {7: 8, 8: started_by_an_agent.pid}.__getitem__)
+    try:
+        assert agent.agent_marker() == "CLAUDECODE"
+    finally:
+        started_by_an_agent.communicate()
+
+
+def test_the_parent_of_a_process_is_known_and_that_of_none_is_none() -> None:
+    assert agent._parent_of(os.getpid()) == os.getppid()
+    assert agent._parent_of(2**22 + 1) == 0
+    assert agent._marker_of(2**22 + 1) is None

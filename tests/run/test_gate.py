@@ -219,6 +219,14 @@ def test_a_key_that_others_can_read_approves_nothing(workspace: Workspace, plan:
     assert "open to others" in refusal(run, plan)
 
 
+def test_a_key_that_others_can_read_signs_nothing(workspace: Workspace, plan: Plan) -> None:
+    gate.save_pending(plan)
+    approval.signed({})
+    (state_home() / "key").chmod(0o640)
+    with pytest.raises(NotApproved, match="open to others"):
+        gate.approve(workspace, by="user-words")
+
+
 # --- who may approve ---------------------------------------------------------------------------------
 
 

@@ -242,6 +242,14 @@ def test_a_damaged_line_in_the_middle_is_named_and_left_alone(log: LoopLog, note
     assert log.path.read_bytes() == before
 
 
+@pytest.mark.parametrize("line", [b"[]", b"null", b'"x"', b"", b"\xff", b"[" * 100_000, b'{"sha256": NaN}'])
+def test_a_middle_line_that_is_no_entry_is_corruption(log: LoopLog, note: Make, line: bytes) -> None:
+    lines = three_lines(log, note).splitlines(keepends=True)
+    log.path.write_bytes(lines[0] + line + b"\n" + lines[2])
+    with pytest.raises(Corruption, match="line 2"):
+        log.read()
+
+
 @pytest.mark.parametrize("order", [(0, 2), (1, 0, 2), (0, 1, 1, 2), (1, 2)])
 def test_a_line_left_out_doubled_or_moved_is_corruption(
     log: LoopLog, note: Make, order: tuple[int, ...]
@@ -332,3 +340,61 @@ def test_the_name_of_a_new_log_is_durable_before_its_first_byte(
     log.append(note())
     log.append(note())
     assert [event for event in order if event != "other"] == ["folder", "line", "line"]
+
+
+# --- killed in between -------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """What stands for SIGKILL: nothing in the package may catch it to put things right."""
+
+
+def kill_at(patch: pytest.MonkeyPatch, moment: int, share: float) -> list[str]:
+    """Die at the `moment`-th system call that changes a file; a write has done `share` of its bytes."""
+    calls: list[str] = []
+
+    def dying(name: str) -> Callable[..., Any]:
+        real = getattr(os, name)
+
+        def call(*arguments: Any, **more: Any) -> Any:
+            calls.append(name)
+            if len(calls) - 1 == moment:
+                if name == "write":
+                    real(arguments[0], arguments[1][: int(len(arguments[1]) * share)])
+                raise Killed
+            return real(*arguments, **more)
+
+        return call
+
+    for name in ("write", "fsync", "ftruncate", "lseek", "replace"):
+        patch.setattr(os, name, dying(name))
+    return calls
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.99, 1.0])
+def test_a_kill_at_any_system_call_of_a_recovery_and_its_append_loses_nothing(
+    log: LoopLog, note: Make, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    whole = three_lines(log, note)
+    torn = b'{"seq": 4, "ts": "2026-' + b"x" * 2_000
+    moment, finished = 0, False
+    while not finished:
+        for path in log.path.parent.glob("loop_log.torn.*"):
+            path.unlink()
+        log.path.write_bytes(whole + torn)
+        with monkeypatch.context() as patch:
+            calls = kill_at(patch, moment, share)
+            try:
+                log.append(note("fourth"))
+                finished = True
+            except Killed:
+                assert len(calls) == moment + 1
+        log.append(note("after"))
+        entries = log.read()
+        assert log.path.read_bytes().startswith(whole)
+        assert entries[-1]["summary"] == "after"
+        assert sum(entry["kind"] == "recovered" for entry in entries) >= 1
+        kept = [path.read_bytes() for path in sorted(log.path.parent.glob("loop_log.torn.*"))]
+        assert kept[0] == torn
+        moment += 1
+    assert moment > 8

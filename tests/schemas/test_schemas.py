@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from deft import files
 from deft.errors import Corruption
 from deft.guard import approval
+from deft.loop import run_loop
 from deft.run.log import read
 from deft.schemas import NAMES, schema, validate
+from loop_fixtures import SILENT, new_run
 
 GOLDEN = Path(__file__).parents[1] / "run" / "golden"
 SHA = "a" * 64
@@ -159,3 +162,29 @@ def test_a_spot_check_that_nobody_did_holds_no_verdict() -> None:
     validate({"looked": False, "samples": [sample], "proposed_corrections": []}, "verdicts")
     with pytest.raises(Corruption):
         validate({"looked": True, "samples": [sample], "proposed_corrections": []}, "verdicts")
+
+
+# --- a whole run -------------------------------------------------------------------------------------
+
+
+def test_every_record_that_a_whole_run_leaves_satisfies_its_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = new_run(tmp_path, monkeypatch, max_iterations=1)
+    run_loop(run, SILENT)
+    records = {
+        "plan": [run.plan],
+        "approval": [run.approval],
+        "state": [run.state],
+        "handoff": [run.best_model],
+        "verdicts": sorted(run.root.rglob("verdicts.json")),
+        "kpi": sorted(run.root.rglob("kpi.json")),
+        "manifest": sorted(run.root.glob("*/**/manifest.json")),
+    }
+    for name, paths in records.items():
+        assert paths, name
+        for path in paths:
+            if path.parent.name != "synth_pool":
+                validate(files.read_json(path), name)
+    for entry in read(run.log):
+        validate(entry, "log_entry")

@@ -25,13 +25,13 @@ def write_baseline_spec(
     workspace: Workspace,
     home: Path,
     *,
-    lights: Sequence[str] = (),
+    lights: Sequence[str],
     extension: str = ".jpg",
     size: tuple[int, int] = (64, 64),
 ) -> Path:
     """Write the spec of a workspace that will live at `home`: TAO wants absolute paths.
 
-    `lights` are the file suffixes in order (none: no suffix), `size` is (width, height) in pixels.
+    `lights` are the file suffixes in order (TAO's gap analysis needs one), `size` is (width, height).
     """
     spec: dict[str, Any] = {
         "task": "classify",
@@ -62,13 +62,13 @@ def _dataset(home: Workspace, lights: Sequence[str], extension: str, size: tuple
             f"{split}_dataset": {"csv_path": str(table), "images_dir": images}
             for split, table in tables.items()
         },
-        "input_map": {light: index for index, light in enumerate(lights)} or None,
+        "input_map": {light: index for index, light in enumerate(lights)},
         "image_ext": extension,
         "image_width": width,
         "image_height": height,
         "batch_size": BATCH_SIZE,
         "workers": 2,
-        "num_input": max(len(lights), 1),
+        "num_input": len(lights),
         "num_golden": 1,
         "num_classes": 2,
         "concat_type": "linear",

@@ -5,17 +5,19 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from PIL import Image
 
 from deft.errors import StateConflict
 from deft.files import sync_folder
 from deft.workspace.layout import Workspace
+from deft.workspace.rows import write_table
 
 
 @contextmanager
@@ -63,3 +65,31 @@ def place_image(path: Path, content: bytes) -> None:
     """Put one image into a workspace under construction; `new_workspace` flushes them together."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
+
+
+# --- where a split's rows and pictures go ----------------------------------------------------
+
+POOL = "pool"
+
+
+def images_folder(workspace: Workspace, split: str) -> Path:
+    """Return where a split's pictures go: the pool's beside its table, all others with the KPI images."""
+    return workspace.mining_pool / "images" if split == POOL else workspace.root / "kpi" / "images"
+
+
+def row_prefix(split: str) -> str:
+    """Return what a split's table puts before a picture's folder: pool paths start at the pool."""
+    return "images/" if split == POOL else ""
+
+
+def write_tables(workspace: Workspace, rows: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
+    """Write the table of each split: train, validation, kpi, holdout (optional) and pool."""
+    paths = {
+        "train": workspace.training_table,
+        "validation": workspace.validation_table,
+        "kpi": workspace.kpi_table,
+        "holdout": workspace.holdout_table,
+        POOL: workspace.mining_pool_table,
+    }
+    for split, split_rows in rows.items():
+        write_table(paths[split], pd.DataFrame(list(split_rows)))

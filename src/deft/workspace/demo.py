@@ -14,12 +14,19 @@ import pandas as pd
 from deft import files
 from deft.progress import NullProgress, Progress
 from deft.workspace.baseline_spec import write_baseline_spec
-from deft.workspace.construction import encode_image, new_workspace, place_image
+from deft.workspace.construction import (
+    encode_image,
+    images_folder,
+    new_workspace,
+    place_image,
+    row_prefix,
+    write_tables,
+)
 from deft.workspace.drawing import inspection, optics
 from deft.workspace.drawing.canvas import Array
-from deft.workspace.drawing.factory import QUICK_SHARE, SPLITS, Inspected, plan_factory
+from deft.workspace.drawing.factory import QUICK_SHARE, SPLITS, SYNTHETIC, Inspected, plan_factory
 from deft.workspace.layout import Workspace
-from deft.workspace.rows import PASS, ImageLayout, write_table
+from deft.workspace.rows import PASS, ImageLayout
 
 MADE_BY = "deft demo"
 GENERATOR_VERSION = 1
@@ -45,7 +52,7 @@ def draw_workspace(
         for number, row in enumerate(plan):
             studio.inspect(row, number)
             task.advance()
-        _write_tables(workspace, studio.records)
+        write_tables(workspace, _table_rows(studio.records))
         _write_provenance(workspace, studio.records, {"seed": seed, "quick": quick})
         write_baseline_spec(workspace, root.expanduser().resolve(), lights=LAYOUT.lights)
 
@@ -66,7 +73,7 @@ class Studio:
     def inspect(self, row: Inspected, number: int) -> None:
         """Take and file the pictures of one row and record it."""
         rng = np.random.default_rng([self.seed, PICTURE_SEED, number])
-        if row.split == "synthetic":
+        if row.split == SYNTHETIC:
             seen: inspection.Visibility | None = self._file_synthetic_pair(rng, row)
         else:
             seen = self._file_row(rng, row)
@@ -89,12 +96,12 @@ class Studio:
 
     def _file_synthetic_pair(self, rng: np.random.Generator, row: Inspected) -> inspection.Visibility:
         assert row.defect is not None
-        bad, clean, seen = inspection.defect_pictures(
-            rng, row.place, row.defect, self.noise, inspection.GENERATOR
-        )
+        style = inspection.GENERATOR
+        bad, _, seen = inspection.defect_pictures(rng, row.place, row.defect, self.noise, style)
+        good = inspection.good_picture(rng, row.place, self.noise, style)
         stem = synthetic_stem(row)
         place_image(self.workspace.reconstructed_images / f"{stem}.png", encode_image(bad, "PNG"))
-        place_image(self.workspace.original_images / f"{stem}.jpg", encode_image(clean))
+        place_image(self.workspace.original_images / f"{stem}.jpg", encode_image(good))
         return seen
 
 
@@ -103,26 +110,16 @@ def synthetic_stem(row: Inspected) -> str:
     return f"{row.board}_{row.designator}+{row.defect}_{row.unit}"
 
 
-def images_folder(workspace: Workspace, split: str) -> Path:
-    """Return where a split's rows resolve: the pool beside its table, all others in the KPI images."""
-    return workspace.mining_pool / "images" if split == "pool" else workspace.root / "kpi" / "images"
-
-
 # --- tables ----------------------------------------------------------------------------------
 
 
-def _write_tables(workspace: Workspace, records: Sequence[dict[str, Any]]) -> None:
-    tables = {
-        "train": workspace.training_table,
-        "validation": workspace.validation_table,
-        "kpi": workspace.kpi_table,
-        "holdout": workspace.holdout_table,
-        "pool": workspace.mining_pool_table,
-    }
-    for split, path in tables.items():
-        prefix = "images/" if split == "pool" else ""
-        rows = [_table_row(record["row"], prefix) for record in records if record["row"].split == split]
-        write_table(path, pd.DataFrame(rows))
+def _table_rows(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
+    rows: dict[str, list[dict[str, str]]] = {}
+    for record in records:
+        row = record["row"]
+        if row.split != SYNTHETIC:
+            rows.setdefault(row.split, []).append(_table_row(row, row_prefix(row.split)))
+    return rows
 
 
 def _table_row(row: Inspected, prefix: str) -> dict[str, str]:
@@ -187,7 +184,7 @@ def _provenance_row(record: dict[str, Any]) -> dict[str, object]:
     row, seen = record["row"], record["visibility"]
     return {
         "split": row.split,
-        "component": synthetic_stem(row) if row.split == "synthetic" else f"{row.folder}/{row.object_name}",
+        "component": synthetic_stem(row) if row.split == SYNTHETIC else f"{row.folder}/{row.object_name}",
         "label": row.defect or PASS,
         "board": row.board,
         "kind": row.place.part.kind,

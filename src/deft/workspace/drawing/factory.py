@@ -46,13 +46,14 @@ class Split:
         return replace(self, good=round(self.good * share), defective=round(self.defective * share))
 
 
+SYNTHETIC = "synthetic"
 SPLITS = (
     Split("train", 240, 110, SEED_KINDS, SEED_DEFECTS, SEED_LIGHTS),
     Split("validation", 215, 85),
     Split("kpi", 500, 200),
     Split("holdout", 360, 140),
     Split("pool", 900, 300, lights=MOSTLY_EASY),
-    Split("synthetic", 0, 300),
+    Split(SYNTHETIC, 0, 300),
 )
 
 

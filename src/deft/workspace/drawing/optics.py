@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deft.workspace.drawing.blur import box_blur, gaussian_blur
 from deft.workspace.drawing.canvas import SIZE, Array, Canvas, Colour
 
 NOISE_SAMPLES = 1 << 20
@@ -79,7 +80,7 @@ def photograph(surface: Canvas, camera: Camera, noise_bank: Array) -> Picture:
     light, mirror = _illuminate(surface, camera)
     scene = surface.albedo * light + surface.gloss[..., None] * mirror
     scene *= np.asarray(camera.balance, np.float32) * np.float32(camera.exposure)
-    picture = _blur(_shoulder(scene), camera.blur)
+    picture = gaussian_blur(_shoulder(scene), camera.blur)
     count = SIZE * SIZE * 3
     noise = noise_bank[camera.noise_start : camera.noise_start + count].reshape(SIZE, SIZE, 3)
     picture = picture * 255 + noise * np.float32(camera.noise)
@@ -95,7 +96,7 @@ def noise_bank(rng: np.random.Generator) -> Array:
 def _illuminate(surface: Canvas, camera: Camera) -> tuple[Array, Array]:
     """Return diffuse light and mirror reflection, (64, 64, 3) each."""
     lighting = camera.lighting
-    height = _box3(surface.height)
+    height = box_blur(surface.height)
     slope_x, slope_y = _slopes(height)
     slope = np.hypot(slope_x, slope_y)
     upright = 1 / np.sqrt(1 + slope * slope)
@@ -136,18 +137,11 @@ def _slopes(height: Array) -> tuple[Array, Array]:
     return along_x, along_y
 
 
-def _box3(field: Array) -> Array:
-    padded = np.pad(field, 1, mode="edge")
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    smooth: Array = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9
-    return smooth
-
-
 def _open_sky(height: Array) -> Array:
     """Return how much of the sky each pixel sees: less beside what is tall."""
     coarse = height.reshape(SIZE // 4, 4, SIZE // 4, 4).mean(axis=(1, 3))
-    surround = np.repeat(np.repeat(_box3(coarse), 4, axis=0), 4, axis=1)
-    sky: Array = 1 / (1 + np.float32(0.10) * np.maximum(_box3(surround) - height, 0))
+    surround = np.repeat(np.repeat(box_blur(coarse), 4, axis=0), 4, axis=1)
+    sky: Array = 1 / (1 + np.float32(0.10) * np.maximum(box_blur(surround) - height, 0))
     return sky
 
 
@@ -167,15 +161,3 @@ def _shoulder(scene: Array) -> Array:
     squared = scene * scene
     bounded: Array = scene / np.sqrt(np.sqrt(1 + squared * squared))
     return bounded
-
-
-def _blur(picture: Array, sigma: float) -> Array:
-    """Blur (64, 64, 3) by a normal kernel of five taps; sigma in pixels, at most about 1.5."""
-    if sigma < 0.2:
-        return picture
-    taps = np.exp(-0.5 * (np.arange(-2, 3) / sigma) ** 2)
-    taps = (taps / taps.sum()).astype(np.float32)
-    padded = np.pad(picture, ((2, 2), (0, 0), (0, 0)), mode="edge")
-    rows = sum(taps[k] * padded[k : k + SIZE] for k in range(5))
-    padded = np.pad(np.asarray(rows), ((0, 0), (2, 2), (0, 0)), mode="edge")
-    return np.asarray(sum(taps[k] * padded[:, k : k + SIZE] for k in range(5)), np.float32)

@@ -8,17 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 from omegaconf import DictConfig
 
 from deft.embedding.pair_network import read_checkpoint
-from deft.errors import InputRefused, StageFailed, UsageError
+from deft.errors import InputRefused, UsageError
 from deft.metrics.kpi import auroc
 from deft.tools.visual_changenet.checkpoint import LATEST, best_checkpoint, latest_checkpoint
-from deft.tools.visual_changenet.interruption import interruptible
 from deft.tools.visual_changenet.predict import inference
 from deft.tools.visual_changenet.status import TIME_FIELDS
 from deft.tools.visual_changenet.train import train
@@ -210,12 +208,6 @@ def test_a_signal_ends_after_the_step_with_a_checkpoint_that_continues_exactly(
     assert contents(results / "train") == uninterrupted
 
 
-def test_a_signal_before_the_first_step_leaves_at_once() -> None:
-    with pytest.raises(SystemExit) as end, interruptible():
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert end.value.code == 143
-
-
 def test_the_signal_handlers_of_the_caller_come_back(compose: Compose) -> None:
     before = signal.getsignal(signal.SIGTERM)
     train(compose(train__num_epochs=1))
@@ -348,25 +340,6 @@ def test_a_missing_image_is_refused_with_its_row(compose: Compose, boards: Path,
     table.to_csv(tmp_path / "gap.csv", index=False)
     with pytest.raises(InputRefused, match=r"row 5: .*absent\.png"):
         train(compose(dataset__classify__train_dataset__csv_path=str(tmp_path / "gap.csv")))
-
-
-@pytest.mark.parametrize("content", [b"", b"no zip", b"\x80\x04cposix\nsystem\nX\x04\x00\x00\x00true\x85R."])
-def test_a_checkpoint_that_is_damaged_or_would_run_code_is_refused(
-    compose: Compose, tmp_path: Path, content: bytes
-) -> None:
-    path = tmp_path / "odd.pth"
-    path.write_bytes(content)
-    with pytest.raises(InputRefused, match=r"cannot be read[\s\S]*odd\.pth"):
-        train(compose(train__pretrained_model_path=str(path)))
-
-
-def test_a_diverged_training_says_so_instead_of_going_on(
-    compose: Compose, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nothing = lambda self, rows: (torch.full((8, 1, 3, 32, 32), np.nan),) * 2  # noqa: E731
-    monkeypatch.setattr(Trainer, "_images", nothing)
-    with pytest.raises(StageFailed, match="loss is not finite at step 1"):
-        train(compose())
 
 
 def test_progress_is_reported_a_step_at_a_time_when_a_platform_listens(

@@ -70,7 +70,10 @@ def _train(call: ToolCall) -> None:
 
 
 def _infer(call: ToolCall) -> None:
-    checkpoint = files.read_json(Path(str(call.overrides["inference.checkpoint"])))
+    named = (
+        call.overrides.get("inference.checkpoint") or files.read_yaml(call.spec)["inference"]["checkpoint"]
+    )
+    checkpoint = files.read_json(Path(str(named)))
     prefix = "dataset.classify.infer_dataset"
     table = read_table(Path(str(call.overrides[f"{prefix}.csv_path"])))
     layout = ImageLayout.from_spec(files.read_yaml(call.spec))

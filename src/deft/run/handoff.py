@@ -69,7 +69,7 @@ def runnable_spec(training: Record, checkpoint: Path, threshold: float) -> Recor
     for split in ("train_dataset", "validation_dataset", "test_dataset"):
         classify.pop(split, None)
     classify.update(batch_size=1, workers=1, infer_dataset={"csv_path": "", "images_dir": ""})
-    (classify.setdefault("augmentation_config", {}) or {}).update(augment=False)
+    classify["augmentation_config"] = {**(classify.get("augmentation_config") or {}), "augment": False}
     spec["model"].setdefault("classify", {})["eval_margin"] = float(threshold)
     train = spec.get("train") or {}
     spec["train"] = {name: train[name] for name in ("classify", "embedded") if name in train}

@@ -129,7 +129,7 @@ def inference_spec(training: Spec, *, batch_size: int) -> Spec:
     spec = copy.deepcopy(training)
     classify = spec["dataset"]["classify"]
     classify["batch_size"] = batch_size
-    (classify.setdefault("augmentation_config", {}) or {}).update(augment=False)
+    classify["augmentation_config"] = {**(classify.get("augmentation_config") or {}), "augment": False}
     loss = (spec.get("train") or {}).get("classify")
     embedded = (spec.get("train") or {}).get("embedded")
     spec["train"] = {k: v for k, v in (("classify", loss), ("embedded", embedded)) if v}

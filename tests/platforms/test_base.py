@@ -1,0 +1,27 @@
+"""A tool call is data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deft.platforms.base import ToolCall
+
+
+def test_a_call_spells_itself_in_the_containers_grammar():
+    call = ToolCall(
+        category="tmm",
+        action="nearest_neighbors",
+        spec=Path("/w/spec.yaml"),
+        overrides={"topn": 5, "output_parquet": Path("/w/out.parquet")},
+        reads=(),
+        writes=Path("/w"),
+        log=Path("/w/log"),
+    )
+    assert call.arguments() == [
+        "tmm",
+        "nearest_neighbors",
+        "-e",
+        "/w/spec.yaml",
+        "topn=5",
+        "output_parquet=/w/out.parquet",
+    ]

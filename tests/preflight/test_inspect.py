@@ -1,0 +1,84 @@
+"""Pre-flight sees what would end a run, and writes nothing."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from tiny_workspace import LIGHT, make_workspace
+
+from deft.errors import InputRefused, LeakageFound, StateConflict
+from deft.preflight.inspect import image_digests, input_digests, inspect_workspace, require_unchanged_images
+from deft.workspace.rows import read_table, write_table
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return make_workspace(tmp_path / "workspace")
+
+
+def tree(root):
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+
+
+def test_a_good_workspace_is_counted_and_left_untouched(workspace):
+    before = tree(workspace.root)
+    inspection = inspect_workspace(workspace)
+    assert inspection.rows("kpi") == (30, 15)
+    assert (len(inspection.pool), inspection.pairs) == (54, 6)
+    assert tree(workspace.root) == before
+
+
+def test_a_missing_image_is_named_with_its_row(workspace):
+    row = read_table(workspace.kpi_table).iloc[3]
+    (workspace.images / row["input_path"] / f"{row['object_name']}_{LIGHT}.png").unlink()
+    with pytest.raises(InputRefused, match="row 5"):
+        inspect_workspace(workspace)
+
+
+@pytest.mark.parametrize(("keep", "only"), [("PASS", "PASS"), ("bridge", "defect")])
+def test_a_set_of_one_class_is_refused(workspace, keep, only):
+    table = read_table(workspace.kpi_table)
+    write_table(workspace.kpi_table, table[table["label"] == keep])
+    with pytest.raises(InputRefused, match=f"{only} rows only"):
+        inspect_workspace(workspace)
+
+
+def test_a_kpi_image_in_the_training_set_is_a_hard_stop_whatever_it_is_called(workspace):
+    kpi, train = (read_table(path).iloc[0] for path in (workspace.kpi_table, workspace.training_table))
+    source = workspace.images / kpi["input_path"] / f"{kpi['object_name']}_{LIGHT}.png"
+    shutil.copy(source, workspace.images / train["input_path"] / f"{train['object_name']}_{LIGHT}.png")
+    with pytest.raises(LeakageFound, match="train row 2"):
+        inspect_workspace(workspace)
+
+
+def test_an_unpaired_picture_is_refused_by_its_stem(workspace):
+    next(workspace.original_images.iterdir()).unlink()
+    with pytest.raises(InputRefused, match=r"R\d"):
+        inspect_workspace(workspace)
+
+
+def test_an_absent_pool_is_refused(workspace):
+    workspace.mining_pool_table.unlink()
+    with pytest.raises(InputRefused, match=r"mining_pool\.csv"):
+        inspect_workspace(workspace)
+
+
+def test_digests_name_every_table_and_mark_the_absent(workspace):
+    workspace.holdout_table.unlink()
+    digests = input_digests(workspace)
+    assert digests["kpi/holdout_set.csv"] is None
+    assert len(digests["kpi/testing_set.csv"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("split", "name"),
+    [("train", "images of train/base/training_set.csv"), ("kpi", "images of kpi/testing_set.csv")],
+)
+def test_an_image_that_changed_after_approval_is_named_by_its_table(workspace, split, name):
+    plan = {"image_digests": image_digests(workspace)}
+    require_unchanged_images(plan, workspace)
+    picture = next((workspace.images / split).rglob("*.png"))
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    with pytest.raises(StateConflict, match=name):
+        require_unchanged_images(plan, workspace)

@@ -1,0 +1,50 @@
+"""What is handed over is the incumbent, and its spec has nothing left to guess."""
+
+from __future__ import annotations
+
+import pytest
+from loop_fixtures import SILENT, new_run
+
+from deft import files
+from deft.errors import InputRefused, StateConflict
+from deft.loop import run_loop
+from deft.run.handoff import write_handoff
+from deft.schemas import validate
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    run, _ = new_run(tmp_path, monkeypatch, max_iterations=1)
+    run_loop(run, SILENT)
+    return run
+
+
+def test_the_record_is_the_incumbents_in_full_precision(finished):
+    record, state = files.read_json(finished.best_model), files.read_json(finished.state)
+    best = state["iterations"][state["incumbent"]]
+    validate(record, "handoff")
+    assert record["threshold"] == best["threshold"]
+    assert record["checkpoint_sha256"] == files.sha256_of_file(files.Path(best["best_ckpt_path"]))
+
+
+def test_the_spec_is_that_of_the_winners_training_with_the_threshold_as_margin(finished):
+    spec, record = files.read_yaml(finished.inference_spec), files.read_json(finished.best_model)
+    classify = spec["dataset"]["classify"]
+    assert "train_dataset" not in classify
+    assert spec["model"]["classify"]["eval_margin"] == record["threshold"]
+    assert spec["inference"]["checkpoint"] == record["checkpoint"]
+    assert classify["infer_dataset"] == {"csv_path": "", "images_dir": ""}
+    assert classify["augmentation_config"]["augment"] is False
+
+
+def test_a_run_without_an_evaluated_model_has_nothing_to_hand_over(tmp_path, monkeypatch):
+    run, _ = new_run(tmp_path / "other", monkeypatch)
+    with pytest.raises(StateConflict, match="no evaluated model"):
+        write_handoff(run, files.read_json(run.state), tmp_path)
+
+
+def test_a_checkpoint_that_is_gone_is_not_handed_over(finished, tmp_path):
+    state = files.read_json(finished.state)
+    files.Path(state["iterations"][state["incumbent"]]["best_ckpt_path"]).unlink()
+    with pytest.raises(InputRefused, match="gone"):
+        write_handoff(finished, state, tmp_path)

@@ -1,0 +1,87 @@
+"""The production end: verdicts at the handed-over threshold, and drift."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from loop_fixtures import SILENT, new_run
+
+from deft import files
+from deft.errors import Corruption, InputRefused
+from deft.loop import run_loop
+from deft.score import Model, drift, score_folders, score_table
+
+KNOWN = {"threshold": 0.5, "pass_score_quantiles": list(np.linspace(0, 0.4, 101))}
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    run, stub = new_run(tmp_path, monkeypatch, max_iterations=1)
+    run_loop(run, SILENT)
+    monkeypatch.setattr("deft.score.platform_named", lambda name: stub)
+    return run
+
+
+def score(run, model, output):
+    workspace = run.workspace
+    return score_table(
+        workspace.kpi_table, workspace.images, model, output, platform="embedded", progress=SILENT
+    )
+
+
+def test_the_handed_over_model_gives_the_kpi_sets_own_verdicts_again(finished, tmp_path):
+    model = Model.read(finished.best_model)
+    record = score(finished, model, tmp_path / "scores.csv")
+    table = files.read_csv(tmp_path / "scores.csv")
+    is_rejected = pd.to_numeric(table["siamese_score"]) > model.record["threshold"]
+    assert (is_rejected == (table["verdict"] == "NO_PASS")).all()
+    assert (table.loc[table["label"] != "PASS", "verdict"] == "NO_PASS").all()
+    assert record["rejected"] == int(is_rejected.sum())
+    assert record["drift"]["warning"] == ""
+
+
+def test_a_folder_of_images_is_paired_with_its_goldens_by_stem(finished, tmp_path):
+    workspace, model = finished.workspace, Model.read(finished.best_model)
+    record = score_folders(
+        workspace.reconstructed_images,
+        workspace.original_images,
+        model,
+        tmp_path / "scores.csv",
+        platform="embedded",
+        progress=SILENT,
+    )
+    assert record["rows"] == 6
+    assert len(files.read_csv(tmp_path / "scores.csv", required=("verdict",))) == 6
+
+
+def test_a_checkpoint_that_is_another_is_corruption(finished):
+    checkpoint = files.read_json(finished.best_model)["checkpoint"]
+    with open(checkpoint, "ab") as stream:
+        stream.write(b" ")
+    with pytest.raises(Corruption, match="not the one that was handed over"):
+        Model.read(finished.best_model)
+
+
+def test_a_checkpoint_that_is_gone_is_refused_by_name(finished):
+    record = files.read_json(finished.best_model)
+    files.write_json(finished.best_model, {**record, "checkpoint": "/gone.pth"})
+    with pytest.raises(InputRefused, match=r"/gone\.pth"):
+        Model.read(finished.best_model)
+
+
+def test_scores_as_on_the_kpi_set_are_no_drift_whatever_the_share_of_defects():
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.uniform(0, 0.4, 300), np.full(200, 0.9)])
+    assert drift(scores, KNOWN)["warning"] == ""
+
+
+def test_accepted_scores_that_moved_are_drift():
+    scores = np.random.default_rng(0).uniform(0.2, 0.5, 300)
+    record = drift(scores, KNOWN)
+    assert record["distance"] > 0.4
+    assert "drifted" in record["warning"]
+
+
+def test_a_handful_of_rows_proves_no_drift():
+    assert drift(np.full(10, 0.45), KNOWN) == {"distance": None, "warning": "", "rows": 10}

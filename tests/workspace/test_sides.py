@@ -1,0 +1,21 @@
+"""The sides of a workspace hold all its images."""
+
+from __future__ import annotations
+
+from tiny_workspace import make_workspace
+
+from deft.workspace.rows import read_table
+from deft.workspace.sides import workspace_sides
+
+
+def test_every_row_of_every_set_and_of_the_pool_is_on_a_side(tmp_path):
+    workspace = make_workspace(tmp_path / "workspace")
+    sides = {side.name: len(side.places) for side in workspace_sides(workspace)}
+    assert list(sides) == ["train", "validation", "kpi", "holdout", "pool"]
+    assert sides["kpi"] == len(read_table(workspace.kpi_table))
+
+
+def test_a_workspace_without_a_held_out_set_has_one_side_less(tmp_path):
+    workspace = make_workspace(tmp_path / "workspace")
+    workspace.holdout_table.unlink()
+    assert "holdout" not in {side.name for side in workspace_sides(workspace)}

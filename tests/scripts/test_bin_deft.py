@@ -129,6 +129,12 @@ def test_deft_python_is_used_as_it_is(checkout: Path, machine: dict[str, str]) -
     assert environments(machine) == []
 
 
+def test_a_deft_python_that_is_no_command_is_named(checkout: Path, machine: dict[str, str]) -> None:
+    failed = deft(checkout, {**machine, "DEFT_PYTHON": "/nowhere/python"}, "status")
+    assert failed.returncode == 5
+    assert "DEFT_PYTHON is no command: /nowhere/python" in failed.stderr
+
+
 def test_the_exit_code_of_the_program_is_kept(checkout: Path, machine: dict[str, str]) -> None:
     (checkout / "src/deft/__main__.py").write_text("raise SystemExit(4)", encoding="utf-8")
     assert deft(checkout, machine).returncode == 4

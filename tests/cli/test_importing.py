@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from deft.cli.main import main
+from deft.workspace.importers.folders import Pregenerated
+from deft.workspace.importers.folders_source import Columns
 
 
 def test_the_flags_of_deeppcb_reach_the_importer(
@@ -44,3 +46,28 @@ def test_a_source_that_is_not_there_is_refused_and_leaves_no_workspace(
 
 def test_an_unknown_format_is_a_usage_error() -> None:
     assert main(["import", "mystery", "a", "b"]) == 2
+
+
+GIVEN = ["--golden-dir", "g", "--test-dir", "t", "--labels", "l.csv"]
+
+
+def test_the_flags_of_folders_reach_the_importer(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[tuple[Path, ...], dict[str, Any]]] = []
+    monkeypatch.setattr(
+        "deft.workspace.importers.folders.import_folders",
+        lambda *places, **options: called.append((places, options)),
+    )
+    words = ["--board-column", "panel", "--light", "white", "--light", "blue", "--kpi-share", "0.4"]
+    more = ["--reconstructed-dir", "r", "--original-dir", "o", "--pass-label", "OK", "--seed", "3"]
+    assert main(["import", "folders", "made", *GIVEN, *words, *more]) == 0
+    ((places, options),) = called
+    assert places == (Path("g"), Path("t"), Path("l.csv"), Path("made"))
+    assert options["columns"] == Columns(image="image", label="label", board="panel", defect=None)
+    assert options["shares"] == {"train": 0.15, "validation": 0.15, "kpi": 0.4, "holdout": 0.15}
+    assert options["pregenerated"] == Pregenerated(Path("r"), Path("o"))
+    assert (options["lights"], options["pass_label"], options["seed"]) == (("white", "blue"), "OK", 3)
+
+
+def test_one_folder_of_a_pair_is_a_usage_error(tmp_path: Path) -> None:
+    assert main(["import", "folders", str(tmp_path / "made"), *GIVEN, "--original-dir", "o"]) == 2
+    assert not (tmp_path / "made").exists()

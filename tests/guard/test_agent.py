@@ -38,8 +38,13 @@ def test_the_processes_above_are_looked_through_one_by_one(monkeypatch: pytest.M
     for name in agent.AGENT_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     started_by_an_agent = subprocess.Popen(
-        ["cat"], stdin=subprocess.PIPE, env={**os.environ, "CLAUDECODE": "1"}
+        ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "CLAUDECODE": "1"}
     )
+    assert started_by_an_agent.stdin is not None
+    assert started_by_an_agent.stdout is not None
+    started_by_an_agent.stdin.write(b"?")
+    started_by_an_agent.stdin.flush()
+    started_by_an_agent.stdout.read(1)  # it answers, so its environment is in place
     monkeypatch.setattr(os, "getppid", lambda: 7)
     monkeypatch.setattr(agent, "_parent_of", {7: 8, 8: started_by_an_agent.pid}.__getitem__)
     try:

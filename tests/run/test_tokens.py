@@ -196,7 +196,7 @@ def test_a_clock_that_went_backwards_counts_nothing_twice(tmp_path: Path) -> Non
         {"seq": 2, "kind": "stage", "ts": "2026-01-02T03:05:00.000000Z"},
         {"seq": 3, "kind": "stage", "ts": "2026-01-02T03:11:00.000000Z"},
     ]
-    path = transcript(tmp_path / "s.jsonl", row("a", "03:04:00.000", 1), row("b", "03:10:30.000", 2))
+    path = transcript(tmp_path / "s.jsonl", row("a", "03:06:00.000", 1), row("b", "03:10:30.000", 2))
     usage = attribute(entries, read_messages([path]), datetime(2026, 1, 2, 3, tzinfo=UTC))
     assert {seq: record["output"] for seq, record in usage.items()} == {1: 1, 3: 2}
 

@@ -28,6 +28,7 @@ def write_baseline_spec(
     lights: Sequence[str],
     extension: str = ".jpg",
     size: tuple[int, int] = (64, 64),
+    batch_size: int = BATCH_SIZE,
 ) -> Path:
     """Write the spec of a workspace that will live at `home`: TAO wants absolute paths.
 
@@ -36,7 +37,9 @@ def write_baseline_spec(
     spec: dict[str, Any] = {
         "task": "classify",
         "model": {"backbone": {"type": "deft_mid_fusion"}, "embedded": {"rotations": ROTATIONS}},
-        "dataset": {"classify": _dataset(Workspace(home), lights, extension, size)},
+        "dataset": {
+            "classify": {**_dataset(Workspace(home), lights, extension, size), "batch_size": batch_size}
+        },
         "train": {
             "num_epochs": EPOCHS,
             "seed": 1234,
@@ -66,7 +69,6 @@ def _dataset(home: Workspace, lights: Sequence[str], extension: str, size: tuple
         "image_ext": extension,
         "image_width": width,
         "image_height": height,
-        "batch_size": BATCH_SIZE,
         "workers": 2,
         "num_input": len(lights),
         "num_golden": 1,

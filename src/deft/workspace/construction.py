@@ -70,6 +70,7 @@ def place_image(path: Path, content: bytes) -> None:
 # --- where a split's rows and pictures go ----------------------------------------------------
 
 POOL = "pool"
+CAMERA = "Camera"  # the light of imported pictures that name none
 
 
 def images_folder(workspace: Workspace, split: str) -> Path:

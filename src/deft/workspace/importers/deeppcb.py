@@ -21,10 +21,10 @@ from deft import files
 from deft.errors import InputRefused
 from deft.progress import NullProgress, Progress, Task
 from deft.workspace.baseline_spec import write_baseline_spec
-from deft.workspace.construction import POOL, new_workspace, row_prefix, write_tables
+from deft.workspace.construction import CAMERA, POOL, new_workspace, row_prefix, write_tables
 from deft.workspace.importers.conditions import CONDITIONS
 from deft.workspace.importers.crops import BoardPair, Cut, cut, defect_crop, good_crops
-from deft.workspace.importers.deeppcb_pictures import LIGHT, Darkroom
+from deft.workspace.importers.deeppcb_pictures import Darkroom
 from deft.workspace.importers.deeppcb_source import DEFECT_TYPES, BoardFiles, Source, find_boards, read_board
 from deft.workspace.layout import Workspace
 from deft.workspace.rows import PASS
@@ -69,7 +69,7 @@ def import_deeppcb(
     source: Path,
     workspace: Path,
     *,
-    realistic: bool = True,
+    realistic: bool,
     seed: int = 0,
     kpi_groups: Sequence[str] = ("77000",),
     holdout_groups: Sequence[str] = ("50600",),
@@ -95,7 +95,7 @@ def import_deeppcb(
         call = {"seed": seed, "realistic": realistic, "pool_defect_share": pool_defect_share}
         groups = {"kpi": list(kpi_groups), "holdout": list(holdout_groups)}
         _write_provenance(site, job, {**call, "groups": groups, "incomplete_boards": len(found.incomplete)})
-        write_baseline_spec(site, workspace.expanduser().resolve(), lights=(LIGHT,))
+        write_baseline_spec(site, workspace.expanduser().resolve(), lights=(CAMERA,))
 
 
 def split_boards(

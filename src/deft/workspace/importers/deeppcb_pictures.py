@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deft.workspace.construction import encode_image, images_folder, place_image
+from deft.workspace.construction import CAMERA, encode_image, images_folder, place_image
 from deft.workspace.importers import conditions
 from deft.workspace.importers.conditions import CONDITIONS, CROP, WINDOW, BoardLook, Picture
 from deft.workspace.importers.crops import Cut, Mask
 from deft.workspace.importers.template_defects import draw_defect
 from deft.workspace.layout import Workspace
 
-LIGHT = "Camera"
 BINARISED = "binarised"
 _MIDDLE = slice((WINDOW - CROP) // 2, (WINDOW + CROP) // 2)
 
@@ -34,7 +33,7 @@ class Darkroom:
         look = self._look(piece.board, condition)
         picture, shot = self._inspected(rng, piece.test, look)
         images = images_folder(self.workspace, split)
-        file_name = f"{name}_{LIGHT}.jpg"
+        file_name = f"{name}_{CAMERA}.jpg"
         place_image(
             images / "golden" / piece.board / name / file_name, encode_image(self._golden(piece, look))
         )

@@ -39,8 +39,8 @@ def open_approved_run(workspace: Workspace, *, target: str = TARGET, **given: An
 def new_run(root: Path, monkeypatch: pytest.MonkeyPatch, **given: Any) -> tuple[RunFolder, StubPlatform]:
     """Make a workspace and an approved run of it on a stub platform."""
     stub = use_stub(monkeypatch)
-    sizes = given.pop("sizes", None)
-    return open_approved_run(make_workspace(root / "workspace", sizes=sizes), **given), stub
+    shape = {name: given.pop(name) for name in ("sizes", "lights") if name in given}
+    return open_approved_run(make_workspace(root / "workspace", **shape), **given), stub
 
 
 SILENT = NullProgress()

@@ -14,23 +14,36 @@ from deft.workspace.rows import COLUMNS, PASS, write_table
 
 DEFECTS = ("bridge", "missing", "shift")
 LIGHT = "SolderLight"
+ONE_LIGHT = (LIGHT,)
 SIZES = {"train": (24, 1), "validation": (20, 3), "kpi": (30, 5), "holdout": (20, 3), "pool": (30, 8)}
 
 
-def make_workspace(root: Path, *, seed: int = 0, pairs: int = 6, sizes: dict | None = None) -> Workspace:
+def make_workspace(
+    root: Path,
+    *,
+    seed: int = 0,
+    pairs: int = 6,
+    sizes: dict | None = None,
+    lights: tuple[str, ...] = ONE_LIGHT,
+) -> Workspace:
     """Make a workspace; sizes are (PASS rows, rows of each defect type); training lacks the last type."""
     root.mkdir(parents=True)
     workspace = Workspace(root.resolve())
     rng = np.random.default_rng(seed)
     for split, (passing, defects) in {**SIZES, **(sizes or {})}.items():
-        _write_split(workspace, rng, split, passing, defects)
+        _write_split(workspace, rng, split, passing, defects, lights)
     _write_pairs(workspace, rng, pairs)
-    _write_spec(workspace)
+    _write_spec(workspace, lights)
     return workspace
 
 
 def _write_split(
-    workspace: Workspace, rng: np.random.Generator, split: str, passing: int, defects: int
+    workspace: Workspace,
+    rng: np.random.Generator,
+    split: str,
+    passing: int,
+    defects: int,
+    lights: tuple[str, ...],
 ) -> None:
     table, images = {
         "train": (workspace.training_table, workspace.root / "kpi" / "images"),
@@ -51,7 +64,8 @@ def _write_split(
             "boardname": f"{split}-{number % 4}",
         }
         for folder in ("input_path", "golden_path"):
-            save_noise(images / row[folder] / f"{row['object_name']}_{LIGHT}.png", rng)
+            for light in lights:
+                save_noise(images / row[folder] / f"{row['object_name']}_{light}.png", rng)
         rows.append(row)
     write_table(table, pd.DataFrame(rows).reindex(columns=COLUMNS, fill_value=""))
 
@@ -70,7 +84,7 @@ def _write_pairs(workspace: Workspace, rng: np.random.Generator, pairs: int) -> 
         save_noise(workspace.original_images / f"{stem}.png", rng)
 
 
-def _write_spec(workspace: Workspace) -> None:
+def _write_spec(workspace: Workspace, lights: tuple[str, ...]) -> None:
     images = str(workspace.root / "kpi" / "images")
     tables = {
         "train": workspace.training_table,
@@ -81,7 +95,13 @@ def _write_spec(workspace: Workspace) -> None:
     splits = {
         f"{name}_dataset": {"csv_path": str(path), "images_dir": images} for name, path in tables.items()
     }
-    classify = {**splits, "input_map": {LIGHT: 0}, "image_ext": ".png", "batch_size": 8, "num_input": 1}
+    classify = {
+        **splits,
+        "input_map": {light: number for number, light in enumerate(lights)},
+        "image_ext": ".png",
+        "batch_size": 8,
+        "num_input": len(lights),
+    }
     spec = {
         "task": "classify",
         "model": {"backbone": {"type": "deft_mid_fusion"}},

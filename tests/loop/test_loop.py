@@ -174,3 +174,16 @@ def test_training_images_are_found_under_every_derived_root(tmp_path, monkeypatc
     ]
     assert missing == []
     assert Path(files.read_json(run.best_model)["checkpoint"]).is_file()
+
+
+def test_a_component_of_several_lights_is_one_target_and_one_row_of_the_pool(tmp_path, monkeypatch):
+    run, _ = new_run(tmp_path, monkeypatch, max_iterations=1, lights=("White", "Low"))
+    run_loop(run, SILENT)
+    pool = pd.read_parquet(run.synth_pool.source_parquet)
+    targets = pd.read_parquet(run.phase("iter1").mining_filter / "targets.parquet")
+    gaps = pd.concat(map(pd.read_parquet, run.root.glob("baseline/rca_results/*/kpi_gaps.parquet")))
+    assert len(pool) == 60
+    assert len(gaps) == 2 * len(targets)
+    for table in (pool, targets):
+        assert all(len(paths) == 2 and paths[0].endswith("_White.png") for paths in table["light_filepaths"])
+        assert all(Path(path).is_file() for paths in table["golden_light_filepaths"] for path in paths)

@@ -82,3 +82,10 @@ def test_an_image_that_changed_after_approval_is_named_by_its_table(workspace, s
     picture.write_bytes(picture.read_bytes() + b"\0")
     with pytest.raises(StateConflict, match=name):
         require_unchanged_images(plan, workspace)
+
+
+def test_a_spec_without_a_light_is_refused_before_gap_analysis_would(workspace):
+    text = workspace.baseline_spec.read_text().replace("SolderLight: 0", "")
+    workspace.baseline_spec.write_text(text)
+    with pytest.raises(InputRefused, match="names no light"):
+        inspect_workspace(workspace)

@@ -51,6 +51,12 @@ def inspect_workspace(workspace: Workspace) -> Inspection:
     """Read and check everything a run needs; the first broken rule is refused, naming file and row."""
     spec = read_baseline_spec(workspace)
     layout = ImageLayout.from_spec(spec)
+    if not layout.lights:
+        raise InputRefused(
+            "spec names no light, and gap analysis expands its rows by lights",
+            value="dataset.classify.input_map",
+            hint="name images OBJECT_LIGHT.ext and write input_map: {LIGHT: 0}",
+        )
     tables = {
         split: _read_split(workspace, spec, layout, split)
         for split, (attribute, _) in SPLITS.items()

@@ -149,7 +149,7 @@ def build_source_pool(
     table = _with_files(table, workspace, layout)
     files.write_csv(pool.synthetic_rows, table[table["provenance"] == SYNTHETIC])
     files.write_csv(pool.source_table, table)
-    files.write_parquet(pool.source_parquet, table)
+    files.write_parquet(pool.source_parquet, _with_lights(table, workspace, layout))
     manifest = _manifest(table, sources, workspace)
     files.write_json(pool.manifest, manifest.record(SynthPool(final or destination), workspace))
     return manifest
@@ -175,6 +175,18 @@ def _with_files(table: pd.DataFrame, workspace: Workspace, layout: ImageLayout) 
         component_id=table["input_path"] + "/" + table["object_name"],
     )
     return table.reindex(columns=list(POOL_COLUMNS)).fillna("").astype("str")
+
+
+def _with_lights(table: pd.DataFrame, workspace: Workspace, layout: ImageLayout) -> pd.DataFrame:
+    """Add all lights of a component where there are several: an encoder averages over them."""
+    if len(layout.lights) < 2:
+        return table
+    columns = {"light_filepaths": "input_path", "golden_light_filepaths": "golden_path"}
+    lists = {
+        name: [list(paths) for paths in zip(*layout.column_paths(table, workspace.root, column), strict=True)]
+        for name, column in columns.items()
+    }
+    return table.assign(**lists)
 
 
 def _manifest(table: pd.DataFrame, sources: _Sources, workspace: Workspace) -> PoolManifest:

@@ -32,8 +32,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preflight": LOOP,
     "report": LOOP,
     "score": LOOP,
+    "steps": LOOP,
     "runner": LOOP | {"loop", "report", "preflight"},
-    "cli": LOOP | {"loop", "preflight", "report", "runner", "score", "tools"},
+    "cli": LOOP | {"loop", "preflight", "report", "runner", "score", "steps", "tools"},
     "__main__": {"cli"},
 }
 HEAVY = {"torch", "transformers", "safetensors", "torchvision", "timm"}

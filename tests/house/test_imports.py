@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preflight": LOOP,
     "report": LOOP,
     "score": LOOP,
-    "steps": LOOP,
+    "steps": LOOP | {"preflight", "report"},
     "runner": LOOP | {"loop", "report", "preflight"},
     "cli": LOOP | {"loop", "preflight", "report", "runner", "score", "steps", "tools"},
     "__main__": {"cli"},

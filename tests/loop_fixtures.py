@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stub_platform import StubPlatform
-from tiny_workspace import make_workspace
 
 from deft.preflight.plan import make_plan
 from deft.progress import NullProgress
 from deft.run.gate import approve, open_run, remember_drawn, save_pending
 from deft.workspace.layout import RunFolder, Workspace
+from stub_platform import StubPlatform
+from tiny_workspace import make_workspace
 
 TARGET = "FAR < 0.1% at recall = 100%"
 SETTINGS: dict[str, Any] = {"max_iterations": 2, "top_k_per_target": 2, "threads": 1, "synthetic_share": 0.5}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from loop_fixtures import SILENT, new_run
 
 from deft import files
 from deft.errors import Corruption, InputRefused
 from deft.loop import run_loop
 from deft.score import Model, drift, score_folders, score_table
+from loop_fixtures import SILENT, new_run
 
 KNOWN = {"threshold": 0.5, "pass_score_quantiles": list(np.linspace(0, 0.4, 101))}
 

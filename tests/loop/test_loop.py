@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from loop_fixtures import SILENT, new_run
 
 from deft import files
 from deft.errors import InputRefused, NotApproved
@@ -15,6 +14,7 @@ from deft.run.log import read
 from deft.run.spot_check import record_verdicts
 from deft.run.state import rebuild
 from deft.workspace.rows import COLUMNS, read_table
+from loop_fixtures import SILENT, new_run
 
 
 def stages(run) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from tiny_workspace import LIGHT, make_workspace
 
 from deft.errors import InputRefused, LeakageFound, StateConflict
 from deft.preflight.inspect import image_digests, input_digests, inspect_workspace, require_unchanged_images
 from deft.workspace.rows import read_table, write_table
+from tiny_workspace import LIGHT, make_workspace
 
 
 @pytest.fixture

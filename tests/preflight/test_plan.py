@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from loop_fixtures import use_stub
-from tiny_workspace import make_workspace
 
 from deft import files
 from deft.errors import EnvironmentMissing, UsageError
 from deft.preflight.plan import make_plan, tool_calls
 from deft.preflight.summary import summary
 from deft.schemas import validate
+from loop_fixtures import use_stub
+from tiny_workspace import make_workspace
 
 GIVEN = {"max_iterations": 2, "threads": 1}
 

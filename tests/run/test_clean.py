@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from loop_fixtures import SILENT, new_run
-
 from deft import files
 from deft.loop import run_loop
 from deft.run.clean import remove_checkpoints, superfluous_checkpoints
 from deft.run.log import read
 from deft.workspace.checkpoints import checkpoint_name
+from loop_fixtures import SILENT, new_run
 
 
 def test_only_checkpoints_that_are_neither_best_nor_latest_are_removed_and_the_log_says_so(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from loop_fixtures import SILENT, new_run
 
 from deft import files
 from deft.errors import InputRefused, StateConflict
 from deft.loop import run_loop
 from deft.run.handoff import write_handoff
 from deft.schemas import validate
+from loop_fixtures import SILENT, new_run
 
 
 @pytest.fixture

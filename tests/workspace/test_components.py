@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tiny_workspace import make_workspace
 
 from deft.errors import InputRefused
 from deft.workspace.components import component_table, join_gaps, kpi_components
 from deft.workspace.rows import ImageLayout
+from tiny_workspace import make_workspace
 
 ROWS = pd.DataFrame(
     {

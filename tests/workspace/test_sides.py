@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tiny_workspace import make_workspace
-
 from deft.workspace.rows import read_table
 from deft.workspace.sides import workspace_sides
+from tiny_workspace import make_workspace
 
 
 def test_every_row_of_every_set_and_of_the_pool_is_on_a_side(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_workspace import make_workspace
 
 from deft import files
 from deft.errors import InputRefused
@@ -18,6 +17,7 @@ from deft.workspace.training_spec import (
     read_baseline_spec,
     training_spec,
 )
+from tiny_workspace import make_workspace
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=8, seed=5, num_gpus=0, precision="32-true", threads=1)
 

@@ -1,0 +1,39 @@
+"""Mining leaves evidence: every neighbour with its fate, counts that add up, events not to be missed."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from deft import files
+from deft.embedding.selection import Selection
+from deft.stages.base import StageContext
+from deft.stages.data_mining import mining_events
+
+
+def test_counts_add_up_and_every_mined_row_is_in_the_evidence(finished):
+    folder = finished.phase("iter1").mining_filter
+    summary = files.read_csv(folder / "knn_summary.csv").iloc[0]
+    neighbours, mined = (pd.read_parquet(folder / f"{name}.parquet") for name in ("neighbours", "mined"))
+    assert int(summary["candidate_count"]) == int(summary["kept_count"]) + int(summary["rejected_count"])
+    assert set(neighbours.loc[neighbours["kept"], "source_filepath"]) == set(mined["filepath"])
+    assert (neighbours.loc[~neighbours["kept"], "reason"] != "").all()
+
+
+def test_one_spec_drives_both_embeddings_and_names_the_incumbents_checkpoint(finished, state):
+    spec = files.read_yaml(finished.phase("iter1").mining_filter / "embedding_spec.yaml")
+    assert spec["model"] == "deft_pair"
+    assert spec["model_path"] == state["iterations"]["baseline"]["best_ckpt_path"]
+
+
+def test_synthetic_rows_pass_the_same_search_and_stay_within_their_share(finished):
+    mined = files.read_csv(finished.phase("iter1").mining_filter / "mining_pool.csv")
+    synthetic = (mined["provenance"] == "sdg").sum()
+    assert 0 < synthetic <= 0.5 * len(mined)
+
+
+def test_a_yield_that_fell_by_half_and_labels_without_candidates_are_events(finished, state):
+    state["iterations"]["iter1"]["mining_mined_count"] = 30
+    context = StageContext(finished, {}, state, finished.phase("iter2"), None, None)
+    events = mining_events(context, Selection(pd.DataFrame(), [], None, ("defect",)), 5)
+    assert events == ("pool holds no candidate for defect targets", "mining yield fell from 30 to 5 rows")
+    assert mining_events(context, Selection(pd.DataFrame(), [], None, ()), 16) == ()

@@ -1,0 +1,45 @@
+"""Root cause analysis: ten pictures beside their goldens, of the incumbent's weakest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from deft import files
+from deft.stages.rca import spot_check_rows
+
+
+def test_five_of_each_side_are_shown_weakest_first():
+    gaps = pd.DataFrame(
+        {
+            "label": ["PASS"] * 7 + ["bridge"] * 7,
+            "weakness": [*range(7), *range(7)],
+            "component_id": range(14),
+        }
+    )
+    rows = spot_check_rows(gaps)
+    assert rows["weakness"].tolist() == [6, 5, 4, 3, 2] * 2
+    assert rows["label"].tolist() == ["PASS"] * 5 + ["bridge"] * 5
+
+
+def test_each_sample_is_one_picture_of_part_and_golden(state):
+    folder = Path(state["iterations"]["baseline"]["rca_folder"])
+    samples = files.read_json(folder / "spot_check.json")["samples"]
+    assert [sample["number"] for sample in samples] == list(range(1, 11))
+    for sample in samples:
+        with Image.open(folder / sample["image"]) as picture:
+            assert picture.size == (264, 128)
+
+
+def test_the_analysis_is_of_the_incumbent(state):
+    promoted = [name for name, phase in state["iterations"].items() if phase["promoted"]]
+    assert state["iterations"]["iter2"]["rca_of"] == promoted[-1]
+
+
+def test_the_files_of_the_public_tool_are_there(state):
+    folder = Path(state["iterations"]["baseline"]["rca_folder"])
+    names = {"kpi_gaps.parquet", "threshold.txt", "metrics.json", "weak_samples_breakdown.txt"}
+    assert names <= {path.name for path in folder.iterdir()}
+    assert repr(state["iterations"]["baseline"]["rca_threshold"]) == (folder / "threshold.txt").read_text()

@@ -14,7 +14,7 @@ from deft.progress import Progress
 from deft.run.gate import require_approval
 from deft.run.log import LoopLog
 from deft.run.spot_check import awaits_eyes, record_nobody_looked
-from deft.run.state import fold
+from deft.run.state import fold, write_state
 from deft.run.transitions import next_stage, stop_reason
 from deft.stages.anomalygen import Anomalygen
 from deft.stages.base import Stage, StageContext
@@ -52,19 +52,25 @@ def run_loop(
     platform = platform_named(plan["platform"])
     while True:
         entries = log.read()
-        if awaits_eyes(run, plan, entries):
-            if until_judgement:
-                return JUDGEMENT
+        due = next_stage(entries, plan)
+        waiting = awaits_eyes(run, plan, entries)
+        if due is None or (waiting and until_judgement):
+            _bring_state_up_to(run, plan, entries)
+            return COMPLETE if due is None else JUDGEMENT
+        require_approval(run, plan)
+        if waiting:
             record_nobody_looked(run, plan, log)
             continue
-        due = next_stage(entries, plan)
-        if due is None:
-            return COMPLETE
-        require_approval(run, plan)
         phase, name = due
         state = fold(plan, entries)
         context = StageContext(run, plan, state, run.phase(phase), platform, progress)
         after_stage(_stage(name, entries, plan).execute(context, log))
+
+
+def _bring_state_up_to(run: RunFolder, plan: Record, entries: list[Record]) -> None:
+    """Fold anew where a kill between the last log line and the state left an older state."""
+    if files.read_json(run.state)["log"]["seq"] != entries[-1]["seq"]:
+        write_state(run, plan, entries)
 
 
 def _stage(name: str, entries: list[Record], plan: Record) -> Stage:

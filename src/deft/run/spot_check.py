@@ -31,8 +31,15 @@ def awaits_eyes(run: RunFolder, plan: Record, entries: Sequence[Record]) -> bool
     done = completed(entries)
     if not done or done[-1][1] != "rca" or not plan["settings"]["spot_check"]["value"]:
         return False
-    folder = rca_folder(run, entries)
-    return folder is not None and not (folder / ANSWERS).is_file()
+    return rca_folder(run, entries) is not None and not _judged(entries)
+
+
+def _judged(entries: Sequence[Record]) -> bool:
+    """Say whether a spot check follows the last analysis in the log; verdicts without a line do not count."""
+    for entry in reversed(entries):
+        if entry["stage"] in ("rca", "spot_check") and entry["status"] == "ok":
+            return bool(entry["stage"] == "spot_check")
+    return False
 
 
 def samples(folder: Path) -> list[Record]:

@@ -1,12 +1,11 @@
 """What every stage does: work in an attempt folder, then commit in one order, so that none forgets.
 
 Order: outputs into `<folder>.attempt-<n>`, fsync, manifest, rename, log line, state. A stage without
-its log line did not happen; a renamed folder without its line is verified and adopted.
+its log line did not happen; a folder that has its manifest but not yet its name or its line is adopted.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from abc import ABC, abstractmethod
@@ -15,18 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pyarrow.parquet
-
 from deft import files
-from deft.errors import Corruption, DeftError, StageFailed
+from deft.errors import DeftError, StageFailed
 from deft.platforms.base import Platform, ToolCall
 from deft.progress import Progress
 from deft.run.log import LoopLog
+from deft.run.manifests import MANIFEST, manifest_evidence, verify_manifest, write_manifest
 from deft.run.state import fold, write_state
 from deft.versions import code_version
 from deft.workspace.layout import Phase, RunFolder, timestamp
 
-MANIFEST = "manifest.json"
 KEY = ".stage_key"
 Record = dict[str, Any]
 
@@ -102,10 +99,13 @@ class Stage(ABC):
 
     def execute(self, context: StageContext, log: LoopLog) -> Record:
         """Do the stage or adopt its finished folder, record it, and return the new state."""
-        key = self._key(context)
         attempt = 1 + _failures(log.read(), context.phase.name, self.name)
         try:
-            folder = self._finished(context, key) or self._attempt(context, key, attempt)
+            inputs = {
+                _relative(path, context.run): files.sha256_of_file(path) for path in self.reads(context)
+            }
+            key = self._key(context, inputs)
+            folder = self._finished(context, key) or self._attempt(context, inputs, key, attempt)
             manifest = verify_manifest(folder)
             self.publish(context, folder)
         except (DeftError, OSError) as error:
@@ -113,38 +113,27 @@ class Stage(ABC):
             raise
         return self._record(context, log, attempt, folder, manifest)
 
-    def _attempt(self, context: StageContext, key: str, attempt: int) -> Path:
-        final = self.place(context)
-        if self.timestamped:
-            final = final / timestamp()
-        folder = final.parent / f"{self.place(context).name}.attempt-{attempt}"
-        self._open(folder, key)
+    def _attempt(self, context: StageContext, inputs: Record, key: str, attempt: int) -> Path:
+        place = self.place(context)
+        folder = place.parent / f"{place.name}.attempt-{attempt}"
+        manifest = _manifest_of(folder, key)
+        if manifest is None:
+            self._open(folder, key)
+            final = place / timestamp() if self.timestamped else place
+            record = {"stage": self.name, "phase": context.phase.name, "attempt": attempt, "key": key}
+            manifest = self._do(context, folder, final, {**record, "inputs": inputs})
+        return _put_in_place(folder, context.run.root / manifest["folder"])
+
+    def _do(self, context: StageContext, folder: Path, final: Path, record: Record) -> Record:
+        """Work, make every output durable, and only then say in the manifest that the work is done."""
         started = time.monotonic()
         outcome = self.work(context, folder)
-        (folder / KEY).unlink()
         values = {name: _final_name(value, folder, final) for name, value in outcome.values.items()}
-        _write_manifest(
-            folder,
-            {
-                "stage": self.name,
-                "phase": context.phase.name,
-                "attempt": attempt,
-                "key": key,
-                "seconds": round(time.monotonic() - started, 3),
-                "outcome": {
-                    "summary": outcome.summary,
-                    "values": values,
-                    "events": list(outcome.events),
-                },
-            },
-        )
+        seconds = round(time.monotonic() - started, 3)
         files.sync_tree(folder)
-        if final.exists():
-            shutil.rmtree(final)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(final)
-        files.sync_folder(final.parent)
-        return final
+        told = {"summary": outcome.summary, "values": values, "events": list(outcome.events)}
+        place = {"folder": _relative(final, context.run), "seconds": seconds, "outcome": told}
+        return write_manifest(folder, {**record, **place}, without=(KEY,))
 
     def _open(self, folder: Path, key: str) -> None:
         """Start empty, or go on with partial work that was done for the very same inputs."""
@@ -159,16 +148,11 @@ class Stage(ABC):
         place = self.place(context)
         candidates = sorted(place.glob("*")) if self.timestamped else [place]
         for folder in reversed(candidates):
-            if (
-                ".attempt-" not in folder.name
-                and (folder / MANIFEST).is_file()
-                and files.read_json(folder / MANIFEST).get("key") == key
-            ):
+            if ".attempt-" not in folder.name and _manifest_of(folder, key) is not None:
                 return folder
         return None
 
-    def _key(self, context: StageContext) -> str:
-        inputs = {_relative(path, context.run): files.sha256_of_file(path) for path in self.reads(context)}
+    def _key(self, context: StageContext, inputs: Record) -> str:
         return files.sha256_of_record(
             {
                 "stage": self.name,
@@ -194,13 +178,14 @@ class Stage(ABC):
                 "duration_sec": round(manifest["seconds"]),
                 "attempt": attempt,
                 "kind": "stage",
-                "evidence": [_manifest_evidence(folder, context.run)],
+                "evidence": [manifest_evidence(folder, manifest["folder"])],
                 "outcome": {
                     "values": outcome["values"],
                     "events": outcome["events"],
                     "key": manifest["key"],
                     "seconds": manifest["seconds"],
-                    "folder": _relative(folder, context.run),
+                    "folder": manifest["folder"],
+                    "inputs": manifest["inputs"],
                     "outputs": {entry["path"]: entry["sha256"] for entry in manifest["files"]},
                 },
             },
@@ -247,12 +232,26 @@ def _relative(path: Path, run: RunFolder) -> str:
     return path.as_posix()
 
 
-# --- manifests ---------------------------------------------------------------------------------
+# --- folders -----------------------------------------------------------------------------------
 
 
-def _write_manifest(folder: Path, record: Record) -> None:
-    entries = [_file_entry(path, folder) for path in files.files_below(folder)]
-    files.write_json(folder / MANIFEST, {**record, "files": entries})
+def _manifest_of(folder: Path, key: str) -> Record | None:
+    """Return the manifest of a folder whose work was done for exactly this key, or None."""
+    if not (folder / MANIFEST).is_file():
+        return None
+    manifest: Record = files.read_json(folder / MANIFEST)
+    return manifest if manifest.get("key") == key else None
+
+
+def _put_in_place(folder: Path, final: Path) -> Path:
+    (folder / KEY).unlink(missing_ok=True)
+    if final.exists():
+        shutil.rmtree(final)
+    files.make_folder(final.parent)
+    files.sync_folder(folder)
+    folder.rename(final)
+    files.sync_folder(final.parent)
+    return final
 
 
 def _final_name(value: Any, folder: Path, final: Path) -> Any:
@@ -260,41 +259,3 @@ def _final_name(value: Any, folder: Path, final: Path) -> Any:
         inside = value.is_relative_to(folder)
         return str(final / value.relative_to(folder) if inside else value)
     return value
-
-
-def _file_entry(path: Path, folder: Path) -> Record:
-    entry: Record = {
-        "path": path.relative_to(folder).as_posix(),
-        "sha256": files.sha256_of_file(path),
-        "size": path.stat().st_size,
-    }
-    rows = _rows(path)
-    return entry if rows is None else {**entry, "rows": rows}
-
-
-def _rows(path: Path) -> int | None:
-    if path.suffix == ".parquet":
-        return int(pyarrow.parquet.ParquetFile(path).metadata.num_rows)
-    return None
-
-
-def verify_manifest(folder: Path) -> Record:
-    """Read a stage's manifest and check every file it names; the first difference is corruption."""
-    manifest: Record = files.read_json(folder / MANIFEST)
-    for entry in manifest["files"]:
-        path = folder / entry["path"]
-        if not path.is_file():
-            raise Corruption("file of a finished stage is gone", value=path)
-        if files.sha256_of_file(path) != entry["sha256"]:
-            raise Corruption("file of a finished stage was changed", value=path)
-    return manifest
-
-
-def _manifest_evidence(folder: Path, run: RunFolder) -> Record:
-    path = folder / MANIFEST
-    content = path.read_bytes()
-    return {
-        "path": _relative(path, run),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "size": len(content),
-    }

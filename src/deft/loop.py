@@ -13,6 +13,7 @@ from deft.platforms.registry import platform_named
 from deft.progress import Progress
 from deft.run.gate import require_approval
 from deft.run.log import LoopLog
+from deft.run.seeding import seed_baseline
 from deft.run.spot_check import awaits_eyes, record_nobody_looked
 from deft.run.state import fold, write_state
 from deft.run.transitions import next_stage, stop_reason
@@ -50,6 +51,8 @@ def run_loop(
     plan: Record = files.read_json(run.plan)
     log = LoopLog(run.log)
     platform = platform_named(plan["platform"])
+    require_approval(run, plan)
+    seed_baseline(run, plan, log)
     while True:
         entries = log.read()
         due = next_stage(entries, plan)

@@ -82,7 +82,8 @@ def test_a_killed_parent_takes_its_child_along(tmp_path):
     script.write_text(
         "import subprocess, sys, time\n"
         "from deft.platforms.embedded import _die_with_parent\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], preexec_fn=_die_with_parent)\n"
+        "command = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+        "child = subprocess.Popen(command, preexec_fn=_die_with_parent)\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(600)\n"
     )

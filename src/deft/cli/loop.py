@@ -48,8 +48,16 @@ def _optional(name: str, kind: type, text: str) -> Callable[[Command], Command]:
 @_optional("--mining", str, "targets, or the controls random and none.")
 @_optional("--encoder", str, "deft_pair, SigLIP or CLIP.")
 @_optional("--encoder-path", str, "Local folder or hub id of the encoder.")
+@click.option("--baseline-checkpoint", type=click.Path(path_type=Path), help="Start from this trained model.")
 @click.option("--spot-check/--no-spot-check", default=None, help="Whether eyes judge the weak samples.")
-def preflight(workspace: Path, target: str | None, platform: str, epochs: int | None, **given: Any) -> None:
+def preflight(
+    workspace: Path,
+    target: str | None,
+    platform: str,
+    epochs: int | None,
+    baseline_checkpoint: Path | None,
+    **given: Any,
+) -> None:
     """Check a workspace, plan a run, print the Pre-Flight Summary, and stop.
 
     Example: deft preflight ~/workspace --target "FAR<0.1%@recall=100%"
@@ -61,7 +69,11 @@ def preflight(workspace: Path, target: str | None, platform: str, epochs: int | 
 
     found = Workspace.at(workspace)
     plan, inspection, checks = make_plan(
-        found, target=target, platform=platform, given={**given, "num_epochs": epochs}
+        found,
+        target=target,
+        platform=platform,
+        given={**given, "num_epochs": epochs},
+        baseline=baseline_checkpoint,
     )
     text = summary(plan, inspection, checks)
     digest = save_pending(plan, session_id=os.environ.get("DEFT_SESSION_ID"))
@@ -87,7 +99,8 @@ def approve(workspace: Path) -> None:
     if not is_approval(click.prompt(f"Run {name} as summarised? (yes/no)", default="no")):
         raise NotApproved("not approved; nothing was started", hint=f"deft approve {found.root}")
     record = record_approval(found, by="terminal")
-    emit({"status": "approved", "run_id": record["run_id"], "next": f"deft run {found.root}"}, _approved)
+    following = (plan or {}).get("command", f"deft run {found.root}")
+    emit({"status": "approved", "run_id": record["run_id"], "next": following}, _approved)
 
 
 def _approved(record: dict[str, Any]) -> str:

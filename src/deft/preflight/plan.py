@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from deft.metrics.target import parse_target, sample_size_advice
@@ -14,6 +15,7 @@ from deft.platforms.registry import platform_named
 from deft.preflight.estimate import estimate
 from deft.preflight.inspect import Inspection, inspect_workspace
 from deft.preflight.settings import DEFAULT_TARGET, Facts, settle
+from deft.run.seeding import baseline_record
 from deft.run.transitions import ORDER_BASELINE, ORDER_ITERATION
 from deft.versions import component_versions
 from deft.workspace.layout import Workspace, phase_name
@@ -24,7 +26,12 @@ Record = dict[str, Any]
 
 
 def make_plan(
-    workspace: Workspace, *, target: str | None, platform: str, given: Mapping[str, Any]
+    workspace: Workspace,
+    *,
+    target: str | None,
+    platform: str,
+    given: Mapping[str, Any],
+    baseline: Path | None = None,
 ) -> tuple[Record, Inspection, list[Check]]:
     """Check a workspace and return the plan of a run, what was seen, and the platform's checks.
 
@@ -51,6 +58,7 @@ def make_plan(
             "rows": len(inspection.pool),
             "pairs": inspection.pairs,
         },
+        "baseline": baseline_record(baseline),
         "tool_calls": tool_calls(settings["max_iterations"]["value"], "holdout" in inspection.tables),
         "versions": component_versions(),
         "estimate": estimate(inspection, settings, machine),

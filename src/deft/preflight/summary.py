@@ -54,6 +54,8 @@ def _config_rows(plan: dict[str, Any]) -> Iterable[Sequence[object]]:
     yield "workspace", plan["workspace"], "user"
     yield "KPI target", Target.from_record(target).normal_form(), target["source"]
     yield "platform", plan["platform"], "user" if plan["platform"] != "embedded" else "default"
+    if plan["baseline"]:
+        yield "baseline", plan["baseline"]["checkpoint"], "user"
     for name, setting in plan["settings"].items():
         if name not in HIDDEN:
             title = TITLES.get(name, name.replace("_", " "))

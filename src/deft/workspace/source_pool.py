@@ -182,11 +182,10 @@ def _with_lights(table: pd.DataFrame, workspace: Workspace, layout: ImageLayout)
     if len(layout.lights) < 2:
         return table
     columns = {"light_filepaths": "input_path", "golden_light_filepaths": "golden_path"}
-    lists = {
-        name: [list(paths) for paths in zip(*layout.column_paths(table, workspace.root, column), strict=True)]
-        for name, column in columns.items()
-    }
-    return table.assign(**lists)
+    for name, column in columns.items():
+        lights = layout.column_paths(table, workspace.root, column)
+        table = table.assign(**{name: pd.Series([list(paths) for paths in zip(*lights, strict=True)])})
+    return table
 
 
 def _manifest(table: pd.DataFrame, sources: _Sources, workspace: Workspace) -> PoolManifest:

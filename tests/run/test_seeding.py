@@ -1,0 +1,57 @@
+"""A baseline that came trained is evaluated, not trained again."""
+
+from __future__ import annotations
+
+import pytest
+
+from deft import files
+from deft.errors import InputRefused, StateConflict
+from deft.loop import run_loop
+from deft.preflight.plan import make_plan
+from deft.run.gate import approve, open_run, remember_drawn, save_pending
+from deft.run.log import read
+from loop_fixtures import SETTINGS, SILENT, TARGET, new_run, use_stub
+from tiny_workspace import make_workspace
+
+
+@pytest.fixture
+def seeded(tmp_path, monkeypatch):
+    stub = use_stub(monkeypatch)
+    workspace = make_workspace(tmp_path / "workspace")
+    checkpoint = files.write_json(tmp_path / "automl.pth", {"known": {"PASS": 24}, "epoch": 3})
+    given = {**SETTINGS, "max_iterations": 1}
+    plan, _, _ = make_plan(workspace, target=TARGET, platform="embedded", given=given, baseline=checkpoint)
+    save_pending(plan)
+    remember_drawn(workspace)
+    approve(workspace, by="demo")
+    return open_run(workspace), checkpoint, stub
+
+
+def test_a_seeded_baseline_starts_at_evaluate_and_is_the_first_warm_start(seeded):
+    run, checkpoint, stub = seeded
+    run_loop(run, SILENT)
+    done = [f"{entry['iter']}/{entry['stage']}" for entry in read(run.log) if entry["kind"] == "stage"]
+    assert done[0] == "baseline/evaluate"
+    assert [call.name for call in stub.calls].count("visual_changenet train") == 1
+    spec = files.read_yaml(run.phase("iter1").training_spec)
+    assert spec["train"]["pretrained_model_path"] == str(checkpoint)
+
+
+def test_a_checkpoint_that_changed_since_the_approval_is_refused(seeded):
+    run, checkpoint, stub = seeded
+    checkpoint.write_text("{}")
+    with pytest.raises(StateConflict, match="changed since the approval"):
+        run_loop(run, SILENT)
+    assert stub.calls == []
+
+
+def test_a_checkpoint_that_is_not_there_is_refused_at_pre_flight(tmp_path, monkeypatch):
+    use_stub(monkeypatch)
+    workspace = make_workspace(tmp_path / "workspace")
+    with pytest.raises(InputRefused, match="baseline checkpoint does not exist"):
+        make_plan(workspace, target=TARGET, platform="embedded", given={}, baseline=tmp_path / "no.pth")
+
+
+def test_a_plan_without_a_checkpoint_trains_its_baseline(tmp_path, monkeypatch):
+    run, _ = new_run(tmp_path, monkeypatch)
+    assert files.read_json(run.plan)["baseline"] is None

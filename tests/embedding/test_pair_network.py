@@ -142,7 +142,7 @@ def test_a_checkpoint_returns_with_its_settings(checkpoint: Path) -> None:
     ("record", "message"),
     [
         ({}, "holds no `state_dict`"),
-        ([], "holds no `state_dict`"),
+        ([], "holds no record"),
         ({"state_dict": {}}, "not trained with backbone"),
         ({"state_dict": {}, "settings": TINY.as_record()}, "does not fit the network"),
     ],

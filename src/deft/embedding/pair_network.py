@@ -143,7 +143,15 @@ def to_batch(pixels: Pixels) -> Tensor:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of tensors and plain values; a file that would run code is refused by name."""
+    """Read a checkpoint: a record with a `state_dict`."""
+    checkpoint = read_tensors(path)
+    if not isinstance(checkpoint.get("state_dict"), dict):
+        raise InputRefused("checkpoint holds no `state_dict`", value=path)
+    return checkpoint
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Read a record of tensors and plain values; a file that would run code is refused by name."""
     import pickle
     import warnings
 
@@ -153,13 +161,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputRefused("checkpoint does not exist", value=path)
     try:
         with warnings.catch_warnings(action="ignore"):  # the refusal below says it in one line
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            record = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputRefused(f"checkpoint cannot be read ({reason})", value=path) from None
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
-        raise InputRefused("checkpoint holds no `state_dict`", value=path)
-    return checkpoint
+    if not isinstance(record, dict):
+        raise InputRefused("checkpoint holds no record", value=path)
+    return record
 
 
 def load_pair_network(path: Path) -> tuple[nn.ModuleDict, PairNetworkSettings]:

@@ -16,11 +16,12 @@ from omegaconf import DictConfig
 from deft.embedding.pair_network import read_checkpoint
 from deft.errors import InputRefused, UsageError
 from deft.metrics.kpi import auroc
-from deft.tools.visual_changenet.checkpoint import LATEST, best_checkpoint, latest_checkpoint
+from deft.tools.visual_changenet.checkpoint import LATEST
 from deft.tools.visual_changenet.predict import inference
 from deft.tools.visual_changenet.status import TIME_FIELDS
 from deft.tools.visual_changenet.train import train
 from deft.tools.visual_changenet.trainer import Trainer
+from deft.workspace.checkpoints import best_checkpoint, latest_checkpoint
 
 Compose = Callable[..., DictConfig]
 ALL_STEPS = 12
@@ -301,7 +302,7 @@ def test_a_warm_start_from_another_width_is_refused(compose: Compose, tmp_path: 
         ("train__resume_training_checkpoint_path", "model.bin", "must end in"),
         ("model__embedded__rotations", 3, "rotations must be 1, 2 or 4"),
         ("dataset__classify__image_width", 8, "image_width must be at least"),
-        ("dataset__classify__batch_size", 0, "batch_size must be positive"),
+        ("dataset__classify__batch_size", 1, "batch_size must be at least 2"),
         ("dataset__classify__train_dataset__csv_path", "", "train_dataset.csv_path is not set"),
         ("results_dir", "", "neither results_dir nor train.results_dir"),
     ],

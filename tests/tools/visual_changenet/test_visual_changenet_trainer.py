@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from deft.errors import StageFailed
 from deft.tools.visual_changenet.data import SplitSource
-from deft.tools.visual_changenet.mid_fusion import settings_of
+from deft.tools.visual_changenet.engine import engine_of
 from deft.tools.visual_changenet.train import train
 from deft.tools.visual_changenet.trainer import Trainer
 
@@ -18,7 +18,7 @@ Compose = Callable[..., DictConfig]
 
 def trainer_of(config: DictConfig) -> Trainer:
     splits = [SplitSource.from_config(config, name).load(8) for name in ("train", "validation")]
-    return Trainer(config, settings_of(config), splits[0], splits[1])
+    return Trainer(config, engine_of(config), splits[0], splits[1])
 
 
 def test_a_batch_holds_the_fixed_share_of_defects_in_mixed_order(compose: Compose) -> None:

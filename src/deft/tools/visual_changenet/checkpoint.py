@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any
 from deft import files
 from deft.embedding.pair_network import read_checkpoint
 from deft.errors import InputRefused, UsageError
-from deft.workspace.checkpoints import best_checkpoint, checkpoint_name, latest_checkpoint
+from deft.workspace.checkpoints import checkpoint_name
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-__all__ = ["LATEST", "best_checkpoint", "checkpoint_to_resume", "latest_checkpoint", "write_checkpoint"]
 
 LATEST = "changenet_model_classify_latest.pth"
 INTERRUPTED = "interrupted.pth"

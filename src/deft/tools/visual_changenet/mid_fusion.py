@@ -1,4 +1,8 @@
-"""The embedded engine on a classify spec: what it needs from the spec, its loss, its scores."""
+"""The embedded engine on a classify spec: what it reads of the spec, its loss, its scores, its recipe.
+
+The recipe: batches drawn at a fixed share of defects, binary cross entropy, AdamW under a one-cycle rate, an
+exponential average of weights and batch-norm statistics that scores, scores averaged over quarter turns.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +10,121 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from omegaconf import DictConfig
 
 from deft.embedding.pair_network import (
-    BACKBONE_TYPE,
     PairNetworkSettings,
     build_pair_network,
     fold_batch_norms,
-    load_weights,
     pair_logits,
     pair_network_settings,
-    read_checkpoint,
-    to_batch,
 )
 from deft.errors import InputRefused, UsageError
-from deft.tools.visual_changenet.data import Images
+from deft.tools.visual_changenet.engine import Flags, Floats
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-Floats = npt.NDArray[np.float32]
-SCORING_BATCH = 128
 MIN_SIDE = 16
+WARM_UP_SHARE = 0.2
+SHORTEST_SCHEDULE = 10  # below it the warm-up would have no step
+AVERAGE_DECAY = 0.99
+SPEC_KEYS = {
+    "width": "model.embedded.width",
+    "image_width": "dataset.classify.image_width",
+    "image_height": "dataset.classify.image_height",
+}
+
+
+class MidFusion:
+    """Middle fusion on the processor: `model.backbone.type: deft_mid_fusion`."""
+
+    average_decay = AVERAGE_DECAY
+    margin = 0.5
+
+    def __init__(self, config: DictConfig) -> None:
+        self._recipe, self._precision = config.train.embedded, config.train.precision
+        self._settings = settings_of(config)
+        self.rotations = self._settings.rotations
+        self.augments: bool = self._recipe.augmentation
+        self.defect_share: float = self._recipe.defect_share
+        if not 0 < self.defect_share < 1:
+            raise UsageError("train.embedded.defect_share must lie between 0 and 1", value=self.defect_share)
+
+    def record(self) -> dict[str, Any]:
+        """Return what a checkpoint stores so that the network can be built again."""
+        return self._settings.as_record()
+
+    def require_same(self, checkpoint: dict[str, Any], path: Path) -> None:
+        """Refuse a checkpoint that was trained at another width or image size, by the key."""
+        trained = pair_network_settings(checkpoint, path)
+        for name, key in SPEC_KEYS.items():
+            if getattr(trained, name) != getattr(self._settings, name):
+                raise InputRefused(
+                    f"checkpoint was trained with {key}={getattr(trained, name)}, "
+                    f"the spec says {getattr(self._settings, name)}",
+                    value=path,
+                )
+
+    def build(self, *, pretrained: bool) -> nn.ModuleDict:
+        """Return the untrained network; there are no pretrained weights of it."""
+        return build_pair_network(self._settings)
+
+    def for_scoring(self, network: nn.Module) -> nn.Module:
+        """Return a copy whose batch norms are part of its convolutions."""
+        return fold_batch_norms(network)
+
+    def outputs(self, network: nn.Module, golden: Tensor, test: Tensor) -> Tensor:
+        """Return one logit a pair."""
+        return pair_logits(network, golden, test, precision=self._precision)
+
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """Return the binary cross entropy."""
+        from torch.nn import functional
+
+        return functional.binary_cross_entropy_with_logits(outputs, target)
+
+    def validation_loss(self, outputs: Floats, is_defect: Flags) -> float:
+        """Return the cross entropy of a split, defects weighted as they are drawn in training.
+
+        A split with one class only has its plain mean.
+        """
+        losses = np.logaddexp(0, np.where(is_defect, -outputs, outputs).astype(np.float64))
+        if is_defect.all() or not is_defect.any():
+            return float(losses.mean())
+        share = self.defect_share
+        return float(share * losses[is_defect].mean() + (1 - share) * losses[~is_defect].mean())
+
+    def scores(self, outputs: Floats) -> Floats:
+        """Return scores in 0..1: the logistic function, exact far out on both sides."""
+        return np.exp(-np.logaddexp(0, -outputs.astype(np.float64))).astype(np.float32)
+
+    def steps_per_epoch(self, rows: int) -> int:
+        """Return the spec's number: batches are drawn with replacement, whatever the table's length."""
+        steps: int = self._recipe.steps_per_epoch
+        if steps < 1:
+            raise UsageError("train.embedded.steps_per_epoch must be at least 1", value=steps)
+        return steps
+
+    def optimizer(self, network: nn.Module, *, warm: bool) -> Any:
+        """Return AdamW at the peak rate, or at the lower warm rate."""
+        import torch
+
+        rate = self._recipe.warm_lr if warm else self._recipe.peak_lr
+        return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=self._recipe.weight_decay)
+
+    def schedule(self, optimizer: Any, total_steps: int, steps_per_epoch: int, last_step: int) -> Any:
+        """Return a one-cycle schedule whose peak is the optimiser's rate."""
+        from torch.optim.lr_scheduler import OneCycleLR
+
+        group = optimizer.param_groups[0]
+        return OneCycleLR(
+            optimizer,
+            group.get("max_lr", group["lr"]),
+            total_steps=max(total_steps, SHORTEST_SCHEDULE),
+            pct_start=WARM_UP_SHARE,
+            last_epoch=last_step,
+        )
 
 
 def settings_of(config: DictConfig) -> PairNetworkSettings:
@@ -46,85 +142,3 @@ def settings_of(config: DictConfig) -> PairNetworkSettings:
     return PairNetworkSettings(
         embedded.width, classify.image_width, classify.image_height, embedded.rotations
     )
-
-
-def load_for_scoring(path: Path, settings: PairNetworkSettings) -> nn.Module:
-    """Load a checkpoint for inference; one trained at another width or image size is refused."""
-    checkpoint = read_checkpoint(path)
-    trained = pair_network_settings(checkpoint, path)
-    for key, spec_key in (
-        ("width", "model.embedded.width"),
-        ("image_width", "dataset.classify.image_width"),
-        ("image_height", "dataset.classify.image_height"),
-    ):
-        if getattr(trained, key) != getattr(settings, key):
-            raise InputRefused(
-                f"checkpoint was trained with {spec_key}={getattr(trained, key)}, "
-                f"the spec says {getattr(settings, key)}",
-                value=path,
-            )
-    network = build_pair_network(settings)
-    load_weights(network, checkpoint["state_dict"], path)
-    return fold_batch_norms(network)
-
-
-def mean_logits(network: nn.Module, images: Images, *, rotations: int, precision: str) -> Floats:
-    """Return each row's logit, averaged over quarter turns of both images.
-
-    Rows are taken in batches of a fixed size, so that a score does not depend on the spec's batch size.
-    """
-    import torch
-
-    logits = np.empty(len(images.test), np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(logits), SCORING_BATCH):
-            rows = slice(start, start + SCORING_BATCH)
-            golden, test = (to_batch(side) for side in images.pairs(rows))
-            total = torch.zeros(len(test))
-            for turn in range(0, 4, 4 // rotations):
-                turned = [torch.rot90(side, turn, (3, 4)) for side in (golden, test)]
-                total += pair_logits(network, turned[0], turned[1], precision=precision)
-            logits[rows] = (total / rotations).numpy()
-    return logits
-
-
-def scores_of(logits: Floats) -> Floats:
-    """Return scores in 0..1: the logistic function, exact far out on both sides."""
-    return np.exp(-np.logaddexp(0, -logits.astype(np.float64))).astype(np.float32)
-
-
-def balanced_loss(logits: Floats, is_defect: npt.NDArray[np.bool_], defect_share: float) -> float:
-    """Return the binary cross entropy of a split, weighted as the defects are drawn in training.
-
-    A split with one class only has its plain mean.
-    """
-    signed = np.where(is_defect, -logits, logits).astype(np.float64)
-    losses = np.logaddexp(0, signed)
-    if is_defect.all() or not is_defect.any():
-        return float(losses.mean())
-    return float(defect_share * losses[is_defect].mean() + (1 - defect_share) * losses[~is_defect].mean())
-
-
-def require_mid_fusion(config: DictConfig) -> None:
-    """Refuse a task or a backbone that this engine does not have, naming the alternatives."""
-    if config.task != "classify":
-        raise UsageError("task must be classify", value=config.task, hint="task=classify")
-    if config.model.backbone.type != BACKBONE_TYPE:
-        raise UsageError(
-            f"model.backbone.type is not one that runs here ({BACKBONE_TYPE})",
-            value=config.model.backbone.type,
-            hint=f"model.backbone.type={BACKBONE_TYPE}, or run the container with --platform docker",
-        )
-
-
-def rates(scores: Floats, is_defect: npt.NDArray[np.bool_], margin: float) -> dict[str, Any]:
-    """Count decisions at a margin, in percent as TAO counts them: errors over all rows, not over a class."""
-    flagged = scores > margin
-    rows, defects = len(scores), int(is_defect.sum())
-    caught = int((flagged & is_defect).sum())
-    return {
-        "acc": 100 * float((flagged == is_defect).mean()),
-        "fpr": 100 * int((flagged & ~is_defect).sum()) / rows,
-        "fnr": 100 * (defects - caught) / rows,
-        "defect_acc": 100 * caught / defects if defects else 0.0,
-    }

@@ -10,16 +10,10 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from deft import files
+from deft.embedding.pair_network import load_weights, read_checkpoint
 from deft.tools.output import report_progress, say
 from deft.tools.visual_changenet.data import SplitSource
-from deft.tools.visual_changenet.mid_fusion import (
-    load_for_scoring,
-    mean_logits,
-    rates,
-    require_mid_fusion,
-    scores_of,
-    settings_of,
-)
+from deft.tools.visual_changenet.engine import Engine, engine_of, mean_outputs, rates
 from deft.tools.visual_changenet.precision import require_precision, set_threads
 from deft.tools.visual_changenet.status import StatusLog, recorded
 from deft.workspace.rows import is_pass
@@ -30,12 +24,13 @@ BLOCK_ROWS = 1024
 
 def inference(config: DictConfig) -> None:
     """Score `dataset.classify.infer_dataset` and write `inference.csv`: its columns, then `siamese_score`."""
-    require_mid_fusion(config)
+    engine = engine_of(config)
+    require_precision(config.train.precision)
     with recorded(config, "inference") as (folder, log):
         log.write("Starting Visual ChangeNet inference.", status="STARTED")
         source = SplitSource.from_config(config, "infer")
         table = source.read_unlabelled(config.dataset.classify.batch_size)
-        scores = _score(config, "inference", source, table, log)
+        scores = _score(config, engine, "inference", source, table, log)
         files.write_csv(folder / "inference.csv", with_scores(table, scores))
         say("Completed")
 
@@ -50,13 +45,14 @@ def with_scores(table: pd.DataFrame, scores: npt.NDArray[np.float32]) -> pd.Data
 
 def evaluate(config: DictConfig) -> None:
     """Score `dataset.classify.test_dataset` and report the rates at `model.classify.eval_margin`."""
-    require_mid_fusion(config)
+    engine = engine_of(config)
+    require_precision(config.train.precision)
     with recorded(config, "evaluate") as (_, log):
         log.write("Starting Visual ChangeNet evaluate.", status="STARTED")
         source = SplitSource.from_config(config, "test")
         table = source.read_labelled(config.dataset.classify.batch_size)
         is_defect = ~is_pass(table["label"])
-        scores = _score(config, "evaluate", source, table, log)
+        scores = _score(config, engine, "evaluate", source, table, log)
         margin = config.model.classify.eval_margin
         found = rates(scores, is_defect, margin)
         say(
@@ -69,16 +65,18 @@ def evaluate(config: DictConfig) -> None:
 
 
 def _score(
-    config: DictConfig, action: str, source: SplitSource, table: pd.DataFrame, log: StatusLog
+    config: DictConfig, engine: Engine, action: str, source: SplitSource, table: pd.DataFrame, log: StatusLog
 ) -> npt.NDArray[np.float32]:
-    precision = require_precision(config.train.precision)
     set_threads(config.train.embedded.threads)
-    settings = settings_of(config)
-    checkpoint = Path(config[action].checkpoint)
-    log.write(f"Loading checkpoint: {checkpoint}")
-    network = load_for_scoring(checkpoint, settings)
+    path = Path(config[action].checkpoint)
+    log.write(f"Loading checkpoint: {path}")
+    checkpoint = read_checkpoint(path)
+    engine.require_same(checkpoint, path)
+    network = engine.build(pretrained=False)
+    load_weights(network, checkpoint["state_dict"], path)
+    scoring = engine.for_scoring(network)
     found = []
     for images in source.blocks(table, BLOCK_ROWS):
-        found.append(mean_logits(network, images, rotations=settings.rotations, precision=precision))
+        found.append(mean_outputs(engine, scoring, images, rotations=engine.rotations))
         report_progress(sum(map(len, found)), len(table), "pair")
-    return scores_of(np.concatenate(found))
+    return engine.scores(np.concatenate(found))

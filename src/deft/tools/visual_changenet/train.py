@@ -1,4 +1,4 @@
-"""Train the embedded engine: `visual_changenet train` on a classify spec.
+"""`visual_changenet train` on a classify spec.
 
 The same spec, data, thread count and torch build give the same bytes, and a training that was killed and
 started again ends with the same files as one that was not (except the time fields of `status.json`).
@@ -18,8 +18,8 @@ from deft.errors import UsageError
 from deft.tools.output import report_progress, say
 from deft.tools.visual_changenet.checkpoint import checkpoint_to_resume
 from deft.tools.visual_changenet.data import Split, SplitSource
+from deft.tools.visual_changenet.engine import Engine, engine_of
 from deft.tools.visual_changenet.interruption import Interruption, interruptible
-from deft.tools.visual_changenet.mid_fusion import require_mid_fusion, settings_of
 from deft.tools.visual_changenet.precision import require_precision, set_threads
 from deft.tools.visual_changenet.status import StatusLog, recorded
 from deft.tools.visual_changenet.trainer import Trainer
@@ -31,23 +31,25 @@ def train(config: DictConfig) -> None:
     Raises UsageError for keys that contradict each other, InputRefused for data or a checkpoint that does not
     fit; SIGTERM and SIGINT end it after the step at work, with a checkpoint, as SystemExit 143 or 130.
     """
-    require_mid_fusion(config)
-    _require_intervals(config)
+    engine = engine_of(config)
+    _require_counts(config)
     require_precision(config.train.precision)
     with recorded(config, "train") as (folder, log), interruptible() as interruption:
         set_threads(config.train.embedded.threads)
         with deterministic():
-            _train(config, folder, log, interruption)
+            _train(config, engine, folder, log, interruption)
 
 
-def _train(config: DictConfig, folder: Path, log: StatusLog, interruption: Interruption) -> None:
+def _train(
+    config: DictConfig, engine: Engine, folder: Path, log: StatusLog, interruption: Interruption
+) -> None:
     resumed = checkpoint_to_resume(folder, config.train.resume_training_checkpoint_path)
     continues = resumed is not None and resumed[0].parent == folder.resolve()
     if resumed and continues:
         log.continue_after(resumed[1]["training"]["records"])
     else:
         log.write("Starting Visual ChangeNet train.", status="STARTED")
-    trainer = Trainer(config, settings_of(config), *_splits(config))
+    trainer = Trainer(config, engine, *_splits(config))
     if resumed:
         say(f"Resuming training from checkpoint: {resumed[0]}")
         trainer.resume(*resumed)
@@ -129,18 +131,16 @@ def deterministic() -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _require_intervals(config: DictConfig) -> None:
+def _require_counts(config: DictConfig) -> None:
     options = config.train
+    if config.dataset.classify.batch_size < 2:
+        raise UsageError(
+            "dataset.classify.batch_size must be at least 2", value=config.dataset.classify.batch_size
+        )
     positive = ("num_epochs", "checkpoint_interval", "validation_interval")
     for key, value in [(f"train.{name}", options[name]) for name in positive]:
         if value < 1:
             raise UsageError(f"{key} must be at least 1", value=value)
-    if options.embedded.steps_per_epoch < 1:
-        raise UsageError("train.embedded.steps_per_epoch must be at least 1")
-    if not 0 < options.embedded.defect_share < 1:
-        raise UsageError(
-            "train.embedded.defect_share must lie between 0 and 1", value=options.embedded.defect_share
-        )
     if options.checkpoint_interval_unit not in ("epoch", "step"):
         raise UsageError(
             "train.checkpoint_interval_unit must be epoch or step", value=options.checkpoint_interval_unit

@@ -1,7 +1,7 @@
-"""One training of the embedded engine in memory: networks, optimiser, random state, position.
+"""One training in memory: networks, optimiser, random state, position.
 
-The recipe: batches drawn with replacement at a fixed share of defects, binary cross entropy, AdamW under a
-one-cycle rate, clipped gradients, an exponential average of weights and batch-norm statistics that scores.
+Batches are drawn with replacement at a fixed share of defects, gradients are clipped, and an exponential
+average of weights and batch-norm statistics is kept, which scores; the rest of the recipe is the engine's.
 """
 
 from __future__ import annotations
@@ -16,30 +16,17 @@ import numpy as np
 import numpy.typing as npt
 from omegaconf import DictConfig
 
-from deft.embedding.pair_network import (
-    PairNetworkSettings,
-    build_pair_network,
-    fold_batch_norms,
-    load_weights,
-    pair_logits,
-    pair_network_settings,
-    read_checkpoint,
-    to_batch,
-)
+from deft.embedding.pair_network import load_weights, read_checkpoint, to_batch
 from deft.errors import InputRefused, StageFailed
 from deft.tools.visual_changenet.augmentation import Augmentation
 from deft.tools.visual_changenet.checkpoint import write_checkpoint
 from deft.tools.visual_changenet.data import Split
-from deft.tools.visual_changenet.mid_fusion import balanced_loss, mean_logits, rates, scores_of
+from deft.tools.visual_changenet.engine import Engine, mean_outputs, rates
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-WARM_UP_SHARE = 0.2
 GRADIENT_NORM = 5.0
-AVERAGE_DECAY = 0.99
-SHORTEST_SCHEDULE = 10  # below it the warm-up would have no step
-MARGIN = 0.5
 
 
 @dataclass
@@ -57,14 +44,12 @@ class Position:
 class Trainer:
     """Takes steps, validates, saves; `resume` and `warm_start` set where it begins."""
 
-    def __init__(
-        self, config: DictConfig, settings: PairNetworkSettings, training: Split, validation: Split
-    ) -> None:
+    def __init__(self, config: DictConfig, engine: Engine, training: Split, validation: Split) -> None:
         import torch
 
-        self.config, self.settings = config, settings
+        self.config, self._engine = config, engine
         self.position = Position()
-        self.steps_per_epoch: int = config.train.embedded.steps_per_epoch
+        self.steps_per_epoch = engine.steps_per_epoch(len(training))
         self.total_steps: int = config.train.num_epochs * self.steps_per_epoch
         self._training, self._validation = training, validation
         self._defects = np.flatnonzero(training.is_defect)
@@ -73,12 +58,10 @@ class Trainer:
         seed = config.train.seed if config.train.seed >= 0 else torch.seed() % 2**63
         torch.manual_seed(seed)
         self._generator = torch.Generator().manual_seed(seed)
-        self._network = build_pair_network(settings)
+        self._network = engine.build(pretrained=True)
         self._average = copy.deepcopy(self._network).requires_grad_(False)
-        self._optimizer = self._new_optimizer(config.train.embedded.peak_lr)
-        self._schedule = self._new_schedule(config.train.embedded.peak_lr)
-        values = 3 * settings.image_width * settings.image_height
-        self._augmentation = Augmentation(seed, self._generator, values)
+        self._set_rate(warm=False)
+        self._augmentation = Augmentation(seed, self._generator, training.images.pixels[0].size)
 
     def _require_both_classes(self) -> None:
         for rows, name in ((self._defects, "defect"), (self._passes, "PASS")):
@@ -89,76 +72,53 @@ class Trainer:
                     hint="a classifier needs both",
                 )
 
-    def _new_optimizer(self, rate: float) -> Any:
-        import torch
+    def _set_rate(self, *, warm: bool) -> None:
+        self._optimizer = self._engine.optimizer(self._network, warm=warm)
+        self._schedule = self._new_schedule(last_step=-1)
 
-        decay = self.config.train.embedded.weight_decay
-        return torch.optim.AdamW(self._network.parameters(), lr=rate, weight_decay=decay)
-
-    def _new_schedule(self, rate: float, last_step: int = -1) -> Any:
-        from torch.optim.lr_scheduler import OneCycleLR
-
-        return OneCycleLR(
-            self._optimizer,
-            rate,
-            total_steps=max(self.total_steps, SHORTEST_SCHEDULE),
-            pct_start=WARM_UP_SHARE,
-            last_epoch=last_step,
-        )
+    def _new_schedule(self, last_step: int) -> Any:
+        return self._engine.schedule(self._optimizer, self.total_steps, self.steps_per_epoch, last_step)
 
     # --- where it begins ---------------------------------------------------------------------
 
     def warm_start(self, path: Path) -> None:
         """Start a new training from a checkpoint's averaged weights, at the lower warm rate."""
         checkpoint = read_checkpoint(path)
-        self._require_same_network(checkpoint, path)
+        self._engine.require_same(checkpoint, path)
         load_weights(self._network, checkpoint["state_dict"], path)
         load_weights(self._average, checkpoint["state_dict"], path)
-        rate = self.config.train.embedded.warm_lr
-        self._optimizer = self._new_optimizer(rate)
-        self._schedule = self._new_schedule(rate)
+        self._set_rate(warm=True)
 
     def resume(self, path: Path, checkpoint: dict[str, Any]) -> None:
         """Continue exactly where a checkpoint stood."""
-        self._require_same_network(checkpoint, path)
+        self._engine.require_same(checkpoint, path)
         training = checkpoint["training"]
         load_weights(self._network, training["weights"], path)
         load_weights(self._average, checkpoint["state_dict"], path)
         self._optimizer.load_state_dict(training["optimizer"])
         self._generator.set_state(training["generator"])
         self.position = Position(**training["position"])
-        rate = self._optimizer.param_groups[0]["max_lr"]
         if self.position.step < self.total_steps:
-            self._schedule = self._new_schedule(rate, last_step=self.position.step - 1)
-
-    def _require_same_network(self, checkpoint: dict[str, Any], path: Path) -> None:
-        trained = pair_network_settings(checkpoint, path)
-        if trained.width != self.settings.width:
-            raise InputRefused(
-                f"checkpoint was trained with model.embedded.width={trained.width}, "
-                f"the spec says {self.settings.width}",
-                value=path,
-            )
+            self._schedule = self._new_schedule(last_step=self.position.step - 1)
 
     # --- a step ------------------------------------------------------------------------------
 
     def step(self) -> None:
         """Draw a batch, take one optimiser step, fold the weights into the average."""
         import torch
-        from torch.nn import functional
 
         rows = self._draw_rows()
         golden, test = self._images(rows)
         target = torch.from_numpy(self._training.is_defect[rows]).float()
         self._network.train()
-        logits = pair_logits(self._network, golden, test, precision=self.config.train.precision)
-        loss = functional.binary_cross_entropy_with_logits(logits, target)
+        outputs = self._engine.outputs(self._network, golden, test)
+        loss = self._engine.loss(outputs, target)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), GRADIENT_NORM)
         self._optimizer.step()
         self._schedule.step()
-        self._count(float(loss.detach()), logits.detach(), target)
+        self._count(float(loss.detach()), outputs.detach(), target)
         self._update_average()
 
     def _draw_rows(self) -> npt.NDArray[np.intp]:
@@ -166,7 +126,7 @@ class Trainer:
         import torch
 
         size = self.config.dataset.classify.batch_size
-        defects = round(self.config.train.embedded.defect_share * size)
+        defects = min(max(round(self._engine.defect_share * size), 1), size - 1)
         drawn = [
             rows[torch.randint(len(rows), (count,), generator=self._generator).numpy()]
             for rows, count in ((self._defects, defects), (self._passes, size - defects))
@@ -176,18 +136,19 @@ class Trainer:
 
     def _images(self, rows: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor]:
         golden, test = self._training.images.pairs(rows)
-        if self.config.train.embedded.augmentation:
+        if self._engine.augments:
             return self._augmentation(golden, test)
         return to_batch(golden), to_batch(test)
 
-    def _count(self, loss: float, logits: Tensor, target: Tensor) -> None:
+    def _count(self, loss: float, outputs: Tensor, target: Tensor) -> None:
         if not math.isfinite(loss):
             raise StageFailed(
                 f"training diverged: the loss is not finite at step {self.position.step + 1}",
                 value=loss,
-                hint="lower train.embedded.peak_lr (or warm_lr), or train in 32-true",
+                hint="lower the learning rate of the spec, or train in 32-true",
             )
-        flagged, is_defect = logits > 0, target > MARGIN
+        scores = self._engine.scores(outputs.numpy())
+        flagged, is_defect = scores > self._engine.margin, target.numpy() > 0
         self.position.step += 1
         self.position.pairs += len(target)
         self.position.loss += loss * len(target)
@@ -198,7 +159,7 @@ class Trainer:
         import torch
 
         step = self.position.step - 1
-        decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
+        decay = min(self._engine.average_decay, (1 + step) / (10 + step))
         pairs = zip(self._average.state_dict().values(), self._network.state_dict().values(), strict=True)
         with torch.no_grad():
             for mean, value in pairs:
@@ -220,13 +181,11 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         """Score the validation split once, unrotated, by the averaged weights."""
-        network = fold_batch_norms(self._average)
-        precision = self.config.train.precision
-        logits = mean_logits(network, self._validation.images, rotations=1, precision=precision)
+        network = self._engine.for_scoring(self._average)
+        outputs = mean_outputs(self._engine, network, self._validation.images, rotations=1)
         is_defect = self._validation.is_defect
-        found = rates(scores_of(logits), is_defect, MARGIN)
-        share = self.config.train.embedded.defect_share
-        loss = balanced_loss(logits, is_defect, share)
+        found = rates(self._engine.scores(outputs), is_defect, self._engine.margin)
+        loss = self._engine.validation_loss(outputs, is_defect)
         return {"val_loss": loss, "val_acc": found["acc"], "val_fpr": found["fpr"]}
 
     def finish_epoch(self) -> None:
@@ -240,7 +199,7 @@ class Trainer:
             folder,
             epoch=self.position.epoch - 1 if at_end else self.position.epoch,
             step=self.position.step,
-            settings=self.settings.as_record(),
+            settings=self._engine.record(),
             weights=self._average.state_dict(),
             training={
                 "weights": self._network.state_dict(),

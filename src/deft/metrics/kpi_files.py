@@ -51,7 +51,7 @@ def analyze(
     if bins < 1:
         raise UsageError("a histogram needs at least one bin", value=f"--bins {bins}")
     analysis = analyse(csv_path, label_column, score_column, pass_label)
-    kpi = _kpi_record(analysis)
+    kpi = kpi_record(analysis)
     pictures = _pictures(analysis, bins)
     missed = missed_rows(analysis)
     contents = {
@@ -67,7 +67,8 @@ def analyze(
     return {"kpi": kpi, "files": [output_dir / name for name in contents], "lines": lines}
 
 
-def _kpi_record(analysis: KpiAnalysis) -> dict[str, Any]:
+def kpi_record(analysis: KpiAnalysis) -> dict[str, Any]:
+    """Return the record of kpi.json of an analysed table."""
     labels = np.where(
         analysis.is_defect, analysis.table[analysis.label_column].str.strip().str.lower(), "PASS"
     )

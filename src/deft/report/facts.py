@@ -11,6 +11,7 @@ import pandas as pd
 from deft import files
 from deft.metrics.target import Target
 from deft.run.log import read
+from deft.run.places import Places
 from deft.run.state import fold
 from deft.workspace.components import kpi_components
 from deft.workspace.layout import RunFolder
@@ -49,21 +50,10 @@ class RunFacts:
     def incumbent(self) -> Record:
         return dict(self.evaluated.get(self.state["incumbent"], {}))
 
-    def place(self, recorded: str) -> Path:
-        """Return a recorded absolute path inside this folder, which may have been moved since."""
-        path = Path(recorded)
-        old_run = Path(self.plan["workspace"]) / "results" / self.plan["run_id"]
-        if path.is_relative_to(old_run):
-            return self.run.root / path.relative_to(old_run)
-        if path.is_relative_to(self.plan["workspace"]):
-            return self.run.workspace.root / path.relative_to(self.plan["workspace"])
-        return path
-
     def scores(self, phase: str) -> pd.DataFrame:
         """Return the scored KPI table of a phase."""
-        table = files.read_csv(
-            self.place(self.evaluated[phase]["inference_csv"]), required=("label", "siamese_score")
-        )
+        path = Places.of(self.run, self.plan).found(self.evaluated[phase]["inference_csv"])
+        table = files.read_csv(path, required=("label", "siamese_score"))
         return table.assign(siamese_score=pd.to_numeric(table["siamese_score"]))
 
     def verdict(self) -> str:

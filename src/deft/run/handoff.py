@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +25,42 @@ def write_handoff(run: RunFolder, state: Record, folder: Path) -> Record:
     The incumbent is what the state says; a checkpoint that is gone, or a figure that is no number, is
     refused instead of handed over.
     """
-    best = state["iterations"].get(state.get("incumbent") or "", {})
-    if not best.get("kpi"):
-        raise StateConflict("run has no evaluated model to hand over", value=run.root, hint="deft run")
-    checkpoint = Path(best["best_ckpt_path"])
-    if not checkpoint.is_file():
-        raise InputRefused("checkpoint of the best model is gone", value=checkpoint)
-    spec = runnable_spec(files.read_yaml(Path(best["training_spec"])), checkpoint, best["threshold"])
-    record = best_model_record(state, best, checkpoint, spec)
+    record, spec = handoff_records(state, Path)
     files.write_yaml(folder / run.inference_spec.name, spec)
     files.write_json(folder / run.best_model.name, record)
     return record
 
 
-def best_model_record(state: Record, best: Record, checkpoint: Path, spec: Record) -> Record:
+def handoff_records(state: Record, found: Callable[[str], Path]) -> tuple[Record, Record]:
+    """Return the content of both files; `found` says where a recorded path is now.
+
+    Raises StateConflict without an evaluated incumbent, InputRefused where its checkpoint is gone.
+    """
+    best = state["iterations"].get(state.get("incumbent") or "", {})
+    if not best.get("kpi"):
+        raise StateConflict(
+            "run has no evaluated model to hand over", value=state["results_dir"], hint="deft run"
+        )
+    if not found(best["best_ckpt_path"]).is_file():
+        raise InputRefused("checkpoint of the best model is gone", value=best["best_ckpt_path"])
+    training = files.read_yaml(found(best["training_spec"]))
+    spec = runnable_spec(training, Path(best["best_ckpt_path"]), best["threshold"])
+    return _best_model(state, best, str(spec["model"]["backbone"].get("type", "")), found), spec
+
+
+def _best_model(state: Record, best: Record, backbone: str, found: Callable[[str], Path]) -> Record:
     """Return the original's fields first, then what makes the hand-over checkable."""
-    calibrated = best["kpi"]["validation_calibrated"]
     return {
-        "checkpoint": str(checkpoint),
+        "checkpoint": best["best_ckpt_path"],
         "threshold": best["threshold"],
         "far_pct": best["far_pct"],
         "iteration": state["incumbent"],
-        "backbone": spec["model"]["backbone"].get("type", ""),
+        "backbone": backbone,
         "images_dir": state["config"]["images_dir"],
         "training_spec": best["training_spec"],
-        "checkpoint_sha256": files.sha256_of_file(checkpoint),
-        "validation_threshold": calibrated["threshold"],
-        "pass_score_quantiles": pass_score_quantiles(Path(best["inference_csv"])),
+        "checkpoint_sha256": files.sha256_of_file(found(best["best_ckpt_path"])),
+        "validation_threshold": best["kpi"]["validation_calibrated"]["threshold"],
+        "pass_score_quantiles": pass_score_quantiles(found(best["inference_csv"])),
         "kpi_target": state["kpi_target"],
     }
 

@@ -1,32 +1,28 @@
-"""Score the KPI, validation and held-out sets with the best and the latest checkpoint, and gate.
-
-The KPI set is the user's target and picks the threshold, so its figures are in-sample; beside them
-always stands the threshold calibrated on validation and applied unchanged (contracts/loop.md).
-"""
+"""Score the KPI, validation and held-out sets with the best and the latest checkpoint, and gate."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, ClassVar
-
-import pandas as pd
+from typing import ClassVar
 
 from deft import files
-from deft.errors import StageFailed
-from deft.metrics.kpi import defect_flags, kpi_figures, transfer
 from deft.metrics.kpi_files import RECORD, analyze
-from deft.metrics.operating_points import sweep
 from deft.metrics.target import Target
 from deft.platforms.base import ToolCall
+from deft.run.evaluation import (
+    BEST,
+    LATEST,
+    SCORES,
+    choose,
+    compared_checkpoints,
+    complete_figures,
+    decision,
+)
 from deft.stages.base import Outcome, Record, Stage, StageContext
-from deft.workspace.rows import read_table
 from deft.workspace.training_spec import images_folder, inference_spec, read_baseline_spec
 
 SPEC = "inference_spec.yaml"
-SCORES = "inference.csv"
-BEST, LATEST = "best_val", "latest"
-NOT_IN_STATE = ("rules", "bootstrap", "schema_version")
 
 
 class Evaluate(Stage):
@@ -41,7 +37,7 @@ class Evaluate(Stage):
         phase = context.figures(context.phase.name)
         return [
             Path(phase["training_spec"]),
-            *_checkpoints(phase).values(),
+            *compared_checkpoints(phase).values(),
             *(table for table, _ in _sides(context).values()),
         ]
 
@@ -49,11 +45,11 @@ class Evaluate(Stage):
         return {"target": context.plan["target"], "incumbent": context.state.get("incumbent")}
 
     def work(self, context: StageContext, folder: Path) -> Outcome:
-        kinds = _checkpoints(context.figures(context.phase.name))
+        kinds = compared_checkpoints(context.figures(context.phase.name))
         self._score(context, folder, kinds)
         figures = {kind: self._figures(context, folder / kind) for kind in kinds}
         target = Target.from_record(context.plan["target"])
-        chosen = min(figures, key=lambda kind: (rank(target, figures[kind]), kind != BEST))
+        chosen = choose(target, figures)
         if LATEST not in kinds:
             shutil.copytree(folder / BEST, folder / LATEST)
         return self._outcome(context, folder, kinds[chosen], chosen, figures[chosen], target)
@@ -72,14 +68,8 @@ class Evaluate(Stage):
 
     def _figures(self, context: StageContext, folder: Path) -> Record:
         """Compute every figure of one checkpoint from the tables of scores, and write them beside."""
-        kpi = read_scores(folder / SCORES)
-        validation = read_scores(folder / "validation" / SCORES)
         target = Target.from_record(context.plan["target"])
-        record: Record = analyze(folder / SCORES, folder)["kpi"]
-        record["target_value"] = target.value(sweep(kpi["siamese_score"], defect_flags(kpi["label"])))
-        record["validation_calibrated"] = transfer(validation, kpi, target.recall_floor)
-        holdout = folder / "holdout" / SCORES
-        record["holdout"] = _holdout(holdout, validation, target) if holdout.is_file() else None
+        record = complete_figures(analyze(folder / SCORES, folder)["kpi"], folder, target)
         files.write_json(folder / RECORD, record)
         return record
 
@@ -92,32 +82,17 @@ class Evaluate(Stage):
         figures: Record,
         target: Target,
     ) -> Outcome:
-        promoted = is_better(context, target, figures)
-        strictest = figures["far_at_100"]
-        far = 100 * strictest["far"]
-        kept = {name: value for name, value in figures.items() if name not in NOT_IN_STATE}
+        phase = context.phase
+        best = context.figures(context.incumbent)["kpi"] if phase.number else None
+        values = decision(phase.name, figures, target, best, folder / kind / SCORES)
+        stays = () if values["promoted"] else (f"{phase.name} is not better than {context.incumbent}",)
         return Outcome(
-            summary=f"FAR {far:.3g}% at 100% recall, {100 * figures['far_at_99_5']['far']:.3g}% at 99.5%"
-            + ("" if promoted else "; the incumbent stays"),
-            values={
-                "best_ckpt_path": checkpoint,
-                "best_ckpt_kind": kind,
-                "far_pct": far,
-                "threshold": strictest["threshold"],
-                "inference_csv": folder / kind / SCORES,
-                "kpi": kept,
-                "promoted": promoted,
-                **({"incumbent": context.phase.name} if promoted else {}),
-                "target_met": target.is_met_by(figures["target_value"]),
-            },
-            events=() if promoted else (f"{context.phase.name} is not better than {context.incumbent}",),
+            summary=f"FAR {values['far_pct']:.3g}% at 100% recall, "
+            f"{100 * figures['far_at_99_5']['far']:.3g}% at 99.5%"
+            + ("; the incumbent stays" if stays else ""),
+            values={"best_ckpt_path": checkpoint, "best_ckpt_kind": kind, **values},
+            events=stays,
         )
-
-
-def _checkpoints(phase: Record) -> dict[str, Path]:
-    """Return the checkpoints to compare: the best by validation, and the latest where it is another."""
-    best, latest = Path(phase["best_ckpt_path"]), Path(phase["latest_ckpt_path"])
-    return {BEST: best} if best == latest else {BEST: best, LATEST: latest}
 
 
 def _sides(context: StageContext) -> dict[str, tuple[Path, Path]]:
@@ -157,35 +132,3 @@ def _inference_call(
         title=f"score {context.phase.name}",
         gpus=context.setting("num_gpus"),
     )
-
-
-def read_scores(path: Path) -> pd.DataFrame:
-    """Read `inference.csv` with its labels normalised and its scores as numbers."""
-    table = read_table(path)
-    if "siamese_score" not in table:
-        raise StageFailed("inference wrote no column `siamese_score`", value=path)
-    scores = pd.to_numeric(table["siamese_score"], errors="coerce").astype("float64")
-    if scores.isna().any():
-        row = int(scores.isna().to_numpy().argmax()) + 2
-        raise StageFailed(f"inference wrote a score that is no number in row {row}", value=path)
-    return table.assign(siamese_score=scores)
-
-
-def _holdout(path: Path, validation: pd.DataFrame, target: Target) -> Record:
-    holdout = read_scores(path)
-    record = kpi_figures(holdout)
-    record["validation_calibrated"] = transfer(validation, holdout, target.recall_floor)
-    return {name: value for name, value in record.items() if name not in NOT_IN_STATE}
-
-
-def rank(target: Target, figures: Record) -> tuple[float, float, float]:
-    """Return what sorts models, better first: the target's figure, FAR at 99.5 % recall, AUROC."""
-    return (target.badness(figures["target_value"]), figures["far_at_99_5"]["far"], -figures["auroc"])
-
-
-def is_better(context: StageContext, target: Target, figures: Record) -> bool:
-    """Say whether a candidate replaces the incumbent: strictly better by `rank`; the baseline always."""
-    if context.phase.number == 0:
-        return True
-    incumbent: dict[str, Any] = context.figures(context.incumbent)["kpi"]
-    return rank(target, figures) < rank(target, incumbent)

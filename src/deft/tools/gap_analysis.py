@@ -18,8 +18,7 @@ from omegaconf import MISSING, DictConfig
 from deft import files
 from deft.errors import InputRefused
 from deft.metrics.kpi import OperatingPoint
-from deft.tools.output import say
-from deft.tools.weak_samples import (
+from deft.metrics.weak_samples import (
     ScoredTable,
     UnreachableRecall,
     choose_point,
@@ -27,6 +26,7 @@ from deft.tools.weak_samples import (
     score_table,
     weakest_rows,
 )
+from deft.tools.output import say
 
 
 @dataclass

@@ -48,8 +48,8 @@ def status_records(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-def validation_losses(folder: Path) -> dict[int, float]:
-    """Return the validation loss of every validated epoch that has a checkpoint."""
+def recorded_losses(folder: Path) -> dict[int, float]:
+    """Return the validation loss of every epoch that `status.json` calls validated; the last word counts."""
     losses: dict[int, float] = {}
     for record in status_records(folder):
         kpi = record.get("kpi")
@@ -58,8 +58,18 @@ def validation_losses(folder: Path) -> dict[int, float]:
         loss = float(kpi.get("val_loss", math.nan))
         if math.isfinite(loss) and "epoch" in record:
             losses[int(record["epoch"])] = loss
+    return dict(sorted(losses.items()))
+
+
+def validation_losses(folder: Path) -> dict[int, float]:
+    """Return the validation loss of every validated epoch that has a checkpoint."""
     kept = checkpoints(folder)
-    return {epoch: loss for epoch, loss in sorted(losses.items()) if epoch in kept}
+    return {epoch: loss for epoch, loss in recorded_losses(folder).items() if epoch in kept}
+
+
+def best_epoch(losses: dict[int, float]) -> int:
+    """Return the epoch with the lowest validation loss; of equals the later one."""
+    return min(losses, key=lambda epoch: (losses[epoch], -epoch))
 
 
 def best_checkpoint(folder: Path) -> Path:
@@ -67,8 +77,7 @@ def best_checkpoint(folder: Path) -> Path:
     losses = validation_losses(folder)
     if not losses:
         raise InputRefused("no validated checkpoint in folder", value=folder, hint="read its train.log")
-    best = min(losses, key=lambda epoch: (losses[epoch], -epoch))
-    return checkpoints(folder)[best]
+    return checkpoints(folder)[best_epoch(losses)]
 
 
 def latest_checkpoint(folder: Path) -> Path:

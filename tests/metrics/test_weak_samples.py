@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from conformance import difference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conformance import difference
 from deft.errors import InputRefused
-from deft.tools.weak_samples import (
+from deft.metrics.weak_samples import (
     ScoredTable,
     UnreachableRecall,
     choose_point,

@@ -15,7 +15,7 @@ import yaml
 
 from deft.tools.__main__ import main
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 DIFFERENCES = REPOSITORY / "references" / "tao-differences.yaml"
 FIXTURES = REPOSITORY.parent / "shared" / "fixtures" / "tao"
 MORE_FILES = {"metrics.json": "metrics-json-written", "unreachable_kpi.txt": "unreachable-kpi-written"}

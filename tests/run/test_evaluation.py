@@ -1,0 +1,67 @@
+"""The rules of an evaluation: what is compared, what ranks higher, what replaces the incumbent."""
+
+from __future__ import annotations
+
+import pytest
+
+from deft import files
+from deft.errors import StageFailed
+from deft.metrics.target import parse_target
+from deft.run.evaluation import BEST, LATEST, choose, compared_checkpoints, decision, rank, read_scores
+
+
+def figures(target, far, auroc):
+    return {"target_value": target, "far_at_99_5": {"far": far}, "auroc": auroc}
+
+
+def test_models_are_ranked_by_the_targets_figure_then_far_at_99_5_then_auroc():
+    target = parse_target("FAR < 0.1% at recall = 100%")
+    ordered = [
+        figures(0.1, 0.3, 0.9),
+        figures(0.2, 0.05, 0.9),
+        figures(0.2, 0.05, 0.8),
+        figures(0.2, 0.1, 1.0),
+    ]
+    assert sorted(ordered, key=lambda each: rank(target, each)) == ordered
+
+
+@pytest.mark.parametrize(("column", "cell"), [("siamese_score", "nan"), ("score", "0.5")])
+def test_a_table_without_a_number_for_every_row_fails_the_stage(tmp_path, column, cell):
+    path = tmp_path / "inference.csv"
+    files.write_text(path, f"input_path,golden_path,label,object_name,{column}\na,g,PASS,c,{cell}\n")
+    with pytest.raises(StageFailed):
+        read_scores(path)
+
+
+def evaluated(far, far_at_99_5=0.1):
+    return {
+        "target_value": far,
+        "far_at_100": {"far": far, "threshold": 0.5},
+        "far_at_99_5": {"far": far_at_99_5},
+        "auroc": 0.9,
+        "rules": {"far": "what it means"},
+    }
+
+
+def test_one_checkpoint_that_is_both_best_and_latest_is_compared_once():
+    same = {"best_ckpt_path": "/run/a.pth", "latest_ckpt_path": "/run/a.pth"}
+    assert list(compared_checkpoints(same)) == [BEST]
+    assert list(compared_checkpoints({**same, "latest_ckpt_path": "/run/b.pth"})) == [BEST, LATEST]
+
+
+def test_of_equal_checkpoints_the_best_by_validation_is_chosen():
+    target = parse_target("FAR < 1% at recall = 100%")
+    assert choose(target, {LATEST: evaluated(0.2), BEST: evaluated(0.2)}) == BEST
+    assert choose(target, {LATEST: evaluated(0.1), BEST: evaluated(0.2)}) == LATEST
+
+
+def test_only_a_strictly_better_candidate_replaces_the_incumbent():
+    target = parse_target("FAR < 1% at recall = 100%")
+    equal = decision("iter1", evaluated(0.2), target, evaluated(0.2), "s.csv")
+    better = decision("iter1", evaluated(0.1), target, evaluated(0.2), "s.csv")
+    first = decision("baseline", evaluated(0.9), target, None, "s.csv")
+    assert "incumbent" not in equal
+    assert [record["promoted"] for record in (equal, better, first)] == [False, True, True]
+    assert better["incumbent"] == "iter1"
+    assert "rules" not in better["kpi"]
+    assert decision("iter1", evaluated(0.005), target, None, "s.csv")["target_met"] is True

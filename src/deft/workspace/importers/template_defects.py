@@ -104,7 +104,7 @@ def _edge_point(rng: np.random.Generator, golden: Mask) -> tuple[Place, Place] |
     margin = (WINDOW - CROP) // 2 + 8
     inner = np.zeros_like(golden)
     inner[margin:-margin, margin:-margin] = True
-    rows, columns = np.nonzero(inner & (np.abs(soft - np.float32(0.5)) < 0.12))
+    rows, columns = np.nonzero(inner & (np.abs(soft - np.float32(0.5)) < 0.2))
     if not len(rows):
         return None
     pick = int(rng.integers(len(rows)))

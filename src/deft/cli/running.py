@@ -10,7 +10,7 @@ from deft import files
 from deft.cli.answers import find_run, unfinished
 from deft.preflight.inspect import require_unchanged_images
 from deft.progress import Progress, for_terminal
-from deft.run.gate import check_drift, open_run, pending_for, require_approval
+from deft.run.gate import check_drift, open_run, pending_run, require_approval
 from deft.run.lock import holder
 from deft.run.log import read
 from deft.run.transitions import next_stage
@@ -41,11 +41,11 @@ def _existing(place: Path) -> RunFolder | None:
     if RUN_NAME.fullmatch(found.name):
         return find_run(found)
     workspace = Workspace.at(found)
-    return unfinished(workspace) if pending_for(workspace) is None else None
+    return unfinished(workspace) if pending_run(workspace) is None else None
 
 
 def _open(workspace: Workspace) -> RunFolder:
-    plan = pending_for(workspace)
+    plan = pending_run(workspace)
     if plan is not None:
         require_approval(workspace, plan)
         require_unchanged_images(plan, workspace)
@@ -72,11 +72,11 @@ def _show_task(run: RunFolder, progress: Progress, deadline: float | None) -> No
     name = str(now.get("task", "working"))
     with progress.task(name, total=now.get("total"), unit=str(now.get("unit", "step"))) as task:
         while holder(run) is not None and (deadline is None or time.monotonic() < deadline):
+            time.sleep(LOOK_SECONDS)
             now = progress_of(run)
-            if now.get("task") != name:
+            if str(now.get("task", "working")) != name:
                 return
             task.reach(now.get("done", 0), now.get("total"))
-            time.sleep(LOOK_SECONDS)
 
 
 def _tell_stages(run: RunFolder, told: int) -> int:

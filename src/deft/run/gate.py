@@ -27,6 +27,7 @@ Plan = dict[str, Any]
 Record = dict[str, Any]
 By = Literal["terminal", "user-words", "demo"]
 
+LOOP = "loop"
 MISSING = "<absent>"
 
 
@@ -42,6 +43,12 @@ def save_pending(plan: Plan, session_id: str | None = None) -> str:
 def pending_for(workspace: Workspace) -> Plan | None:
     """Return the plan that waits for a workspace, or None."""
     return approval.pending_plan(str(workspace.root))
+
+
+def pending_run(workspace: Workspace) -> Plan | None:
+    """Return the plan that waits for a workspace where it is a whole run's, not one step's."""
+    plan = pending_for(workspace)
+    return plan if plan is not None and plan.get("kind", LOOP) == LOOP else None
 
 
 def approve(workspace: Workspace, *, by: By, session_id: str | None = None) -> Record:
@@ -143,14 +150,15 @@ def _not_approved(fault: Exception, record: Record | None, plan: Plan) -> NotApp
 def _changed_since(record: Record | None, plan: Plan) -> list[str]:
     """Name what differs between the approved plan, where it is still known, and this one."""
     agreed = approval.stored_plan(record["plan_sha256"]) if record else None
-    return list(_differences(agreed, plan)) if agreed else []
+    return list(differences(agreed, plan)) if agreed else []
 
 
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Yield one `path (old → new)` for each leaf in which two records differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in sorted({*old, *new}, key=str):
             below = f"{path}.{name}" if path else str(name)
-            yield from _differences(old.get(name, MISSING), new.get(name, MISSING), below)
+            yield from differences(old.get(name, MISSING), new.get(name, MISSING), below)
     elif old != new:
         yield f"{path} ({_brief(old)} → {_brief(new)})"
 
@@ -202,7 +210,7 @@ def open_run(workspace: Workspace) -> RunFolder:
     Nothing is written unless the approval holds and no input has changed. Repeating it after a crash
     completes it; a new approval of a run that exists replaces the old one.
     """
-    plan = pending_for(workspace)
+    plan = pending_run(workspace)
     if plan is None:
         raise NotApproved(
             "no plan waits for this workspace", value=workspace.root, hint=f"deft preflight {workspace.root}"

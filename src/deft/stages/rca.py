@@ -99,15 +99,16 @@ def write_spot_check(weakest: pd.DataFrame, folder: Path) -> None:
     records: list[dict[str, Any]] = []
     for number, row in enumerate(weakest.to_dict("records"), start=1):
         name = f"{number:02d}_{re.sub(r'[^A-Za-z0-9]+', '-', str(row['label']))[:40]}.png"
-        _beside_golden(Path(row["filepath"]), Path(row["golden_filepath"])).save(images / name)
+        _beside_golden(row["filepath"], row["golden_filepath"]).save(images / name)
         keys = ("component_id", "label", "siamese_score", "weakness", "filepath", "golden_filepath")
         records.append({"number": number, "image": f"rca_images/{name}", **{k: row[k] for k in keys}})
     files.write_json(folder / "spot_check.json", {"samples": records})
 
 
-def _beside_golden(image: Path, golden: Path) -> Image.Image:
+def _beside_golden(image: str, golden: str) -> Image.Image:
+    """Draw both images side by side; a golden that is not there (empty) leaves its half white."""
     sheet = Image.new("RGB", (2 * PICTURE_SIZE + 8, PICTURE_SIZE), "white")
-    for position, path in enumerate((image, golden)):
-        picture = open_image(path).resize((PICTURE_SIZE, PICTURE_SIZE), Image.Resampling.BICUBIC)
+    for position, path in enumerate(filter(None, (image, golden))):
+        picture = open_image(Path(path)).resize((PICTURE_SIZE, PICTURE_SIZE), Image.Resampling.BICUBIC)
         sheet.paste(picture, (position * (PICTURE_SIZE + 8), 0))
     return sheet

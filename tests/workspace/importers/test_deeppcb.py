@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from deeppcb_like import GROUPS, make_source
+from deeppcb_like import make_source
 from PIL import Image
 
 from deft.errors import InputRefused, StateConflict
 from deft.workspace.importers.conditions import CONDITIONS
 from deft.workspace.importers.deeppcb import SEED_CONDITIONS, import_deeppcb, quotas
-from deft.workspace.importers.deeppcb_source import find_boards, read_board, read_boxes
 from deft.workspace.layout import Workspace
 from deft.workspace.leakage import assert_disjoint, find_overlaps
 from deft.workspace.pairs import pair_stems
@@ -167,34 +166,6 @@ def test_a_workspace_that_holds_anything_is_refused(source: Path, tmp_path: Path
     (tmp_path / "mine").touch()
     with pytest.raises(StateConflict):
         import_into(source, tmp_path)
-
-
-def test_boards_without_all_three_files_are_counted_and_left_out(tmp_path: Path) -> None:
-    folder = make_source(tmp_path / "source") / "PCBData" / "group00041"
-    (folder / "00041" / "00041000_test.jpg").unlink()
-    (folder / "00041_not" / "00041001.txt").unlink()
-    found = find_boards(tmp_path / "source")
-    assert found.incomplete == ("00041000", "00041001")
-    assert len(found.boards) == sum(GROUPS.values()) - 2
-
-
-def test_a_folder_without_boards_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputRefused, match="no DeepPCB board"):
-        find_boards(tmp_path)
-
-
-@pytest.mark.parametrize("line", ["1 2 3 4", "1 2 3 4 9", "a b c d e"])
-def test_a_broken_annotation_is_refused_by_line(tmp_path: Path, line: str) -> None:
-    (tmp_path / "x.txt").write_text(f"1 2 3 4 5\n\n{line}\n")
-    with pytest.raises(InputRefused, match="line 3"):
-        read_boxes(tmp_path / "x.txt")
-
-
-def test_a_board_whose_pictures_differ_in_size_is_refused(tmp_path: Path) -> None:
-    board = find_boards(make_source(tmp_path / "source")).boards[0]
-    Image.new("L", (100, 320)).save(board.test)
-    with pytest.raises(InputRefused, match="differ in size"):
-        read_board(board)
 
 
 def test_real_boards_import(shared: Path, tmp_path: Path) -> None:

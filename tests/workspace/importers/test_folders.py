@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from folders_like import BOARDS, PARTS, Source, save
 from PIL import Image
 
-from deft.errors import InputRefused, StateConflict, UsageError
+from deft.errors import StateConflict, UsageError
 from deft.workspace.importers.folders import Pregenerated, import_folders
 from deft.workspace.importers.folders_source import Columns
 from deft.workspace.layout import Workspace
@@ -23,50 +22,7 @@ from deft.workspace.rows import PASS, ImageLayout, read_table, resolve_images
 from deft.workspace.sides import workspace_sides
 from deft.workspace.training_spec import prove_spec, read_baseline_spec
 
-BOARDS, PARTS = 20, 4
-COLUMNS = Columns(board="board", defect="defect")
 LAYOUT = ImageLayout(("Camera",), ".png")
-
-
-class Source:
-    """Folders and table as a user brings them: 20 boards of 4 parts, the first of each defective."""
-
-    def __init__(self, root: Path, *, extension: str = ".png", lights: tuple[str, ...] = ("",)) -> None:
-        self.golden, self.test, self.labels = root / "golden", root / "test", root / "labels.csv"
-        rng = np.random.default_rng(0)
-        rows = []
-        for board in range(BOARDS):
-            golden = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
-            for part in range(PARTS):
-                name = f"b{board:02d}_p{part}"
-                for light in lights:
-                    tested = np.clip(golden.astype(int) + rng.integers(-9, 9, golden.shape), 0, 255)
-                    suffix = f"_{light}" if light else ""
-                    save(self.golden / f"{name}{suffix}{extension}", golden)
-                    save(self.test / f"{name}{suffix}{extension}", tested.astype(np.uint8))
-                bad = part == 0
-                defect = ("scratch", "missing")[board % 2] if bad else ""
-                rows.append((f"{name}{extension}", "NG" if bad else PASS, f"board{board:02d}", defect))
-        self.table = pd.DataFrame(rows, columns=["image", "label", "board", "defect"])
-        self.write()
-
-    def write(self) -> None:
-        self.table.to_csv(self.labels, index=False)
-
-    def import_into(self, root: Path, **options: Any) -> Workspace:
-        import_folders(self.golden, self.test, self.labels, root, **{"columns": COLUMNS, **options})
-        return Workspace.at(root)
-
-    def refused(self, root: Path, match: str, **options: Any) -> InputRefused:
-        with pytest.raises(InputRefused, match=match) as refusal:
-            self.import_into(root, **options)
-        assert not root.exists()
-        return refusal.value
-
-
-def save(path: Path, picture: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
 
 
 @pytest.fixture
@@ -198,53 +154,6 @@ def test_the_same_seed_splits_the_same_and_another_seed_otherwise(source: Source
     assert splits[0] == splits[1] != splits[2]
 
 
-# --- refusals --------------------------------------------------------------------------------
-
-
-def test_an_unknown_column_is_refused_with_the_columns_there_are(source: Source, place: Path) -> None:
-    refusal = source.refused(place, "no label column `verdict`", columns=Columns(label="verdict"))
-    assert "image, label, board, defect" in str(refusal)
-    assert "--label-column" in str(refusal)
-
-
-def test_a_label_without_an_image_is_refused(source: Source, place: Path) -> None:
-    (source.test / "b04_p1.png").unlink()
-    assert "b04_p1" in str(source.refused(place, r"1 labelled image\(s\) not in"))
-
-
-def test_an_image_without_a_label_is_refused(source: Source, place: Path) -> None:
-    source.table = source.table.drop(index=7)
-    source.write()
-    assert "b01_p3" in str(source.refused(place, "not in .*labels.csv"))
-
-
-def test_an_absent_golden_is_refused(source: Source, place: Path) -> None:
-    (source.golden / "b02_p0.png").unlink()
-    assert "b02_p0" in str(source.refused(place, "without golden"))
-
-
-def test_an_image_named_twice_is_refused_with_both_rows(source: Source, place: Path) -> None:
-    source.table = pd.concat([source.table, source.table.iloc[[0]]])
-    source.write()
-    assert "rows 2 and 82" in str(source.refused(place, "twice"))
-
-
-def test_two_test_images_of_one_content_are_refused(source: Source, place: Path) -> None:
-    shutil.copyfile(source.test / "b00_p1.png", source.test / "b09_p1.png")
-    assert "b00_p1.png = b09_p1.png" in str(source.refused(place, "repeat the content"))
-
-
-def test_one_image_in_two_formats_is_refused(source: Source, place: Path) -> None:
-    Image.open(source.test / "b00_p1.png").save(source.test / "b00_p1.bmp")
-    source.refused(place, "two files")
-
-
-def test_labels_of_one_class_are_refused_with_the_counts(source: Source, place: Path) -> None:
-    source.table["label"] = "NG"
-    source.write()
-    assert "--pass-label" in str(source.refused(place, "0 good and 80 defective"))
-
-
 def test_too_few_defective_boards_are_refused_with_what_each_split_has(source: Source, place: Path) -> None:
     bad = source.table.label == "NG"
     source.table.loc[bad & (source.table.board > "board02"), ["label", "defect"]] = [PASS, ""]
@@ -252,30 +161,9 @@ def test_too_few_defective_boards_are_refused_with_what_each_split_has(source: S
     assert "good and 0 defective rows" in str(source.refused(place, "do not suffice"))
 
 
-def test_a_label_that_is_pass_but_for_its_spelling_is_refused_with_its_row(
-    source: Source, place: Path
-) -> None:
-    source.table.loc[1, "label"] = "Pass"
-    source.write()
-    source.refused(place, "row 3 ")
-
-
 def test_a_broken_image_is_refused_before_anything_is_written(source: Source, place: Path) -> None:
     (source.test / "b05_p1.png").write_bytes(b"\x89PNG broken")
     source.refused(place, "cannot be read")
-
-
-def test_an_empty_board_cell_is_refused(source: Source, place: Path) -> None:
-    source.table.loc[4, "board"] = " "
-    source.write()
-    source.refused(place, "row 6: board is empty")
-
-
-def test_missing_folders_and_empty_ones_are_refused(source: Source, place: Path) -> None:
-    shutil.rmtree(source.golden)
-    source.refused(place, "folder does not exist")
-    source.golden.mkdir()
-    source.refused(place, "holds no")
 
 
 @pytest.mark.parametrize(

@@ -103,12 +103,6 @@ class Canvas:
         self.height = np.zeros((SIZE, SIZE), np.float32)
         self.gloss = np.full((SIZE, SIZE), ground.gloss, np.float32)
 
-    def copy(self) -> Canvas:
-        """Return an independent copy."""
-        twin = Canvas.__new__(Canvas)
-        twin.albedo, twin.height, twin.gloss = self.albedo.copy(), self.height.copy(), self.gloss.copy()
-        return twin
-
     def cover(self, area: Patch, cover: Array, material: Material, height: Array | float | None) -> None:
         """Lay a material over the surface; `height` None keeps the height that is there."""
         albedo, gloss = self.albedo[area.window], self.gloss[area.window]

@@ -4,44 +4,72 @@ from __future__ import annotations
 
 import platform as machine
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from deft.cli.output import emit
 from deft.errors import EnvironmentMissing
 
+if TYPE_CHECKING:
+    from deft.platforms.base import Check
+
 
 @click.command()
 @click.option("--platform", "name", default="embedded", show_default=True, help="The platform to look at.")
-@click.option("--workspace", type=click.Path(path_type=Path), default=Path("."), show_default=True)
-def doctor(name: str, workspace: Path) -> int:
-    """Look at what a platform needs on this machine; exit code 5 when something is missing."""
+@click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path("."),
+    show_default=True,
+    help="Whose disk and .env to look at.",
+)
+@click.option("--probe", is_flag=True, help="Also measure the engine's precision and speed (seconds).")
+def doctor(name: str, workspace: Path, probe: bool) -> int:
+    """Say what works on this machine; exit code 5 when the platform lacks something."""
     from deft.platforms.catalogue import read_catalogue
     from deft.platforms.registry import platform_named
+    from deft.preflight.doctor import needed, present, speed
+    from deft.versions import component_versions
 
     found = platform_named(read_catalogue().find(name).name)
-    checks = [
-        {"name": check.name, "passed": check.passed, "detail": check.detail, "cure": check.cure}
-        for check in found.checks(workspace)
-    ]
-    works = all(check["passed"] for check in checks)
+    checks = needed(found, workspace) + ([speed(found)] if probe else [])
+    works = all(check.passed for check in checks)
     record = {
         "status": "ok" if works else "missing",
         "platform": found.name,
         "python": f"{machine.python_version()} ({sys.executable})",
         "system": f"{machine.system()} {machine.machine()}",
-        "checks": checks,
+        "versions": component_versions(),
+        "checks": _records(checks),
+        "also": _records(present(workspace)),
     }
     emit(record, _text)
     return 0 if works else EnvironmentMissing.exit_code
 
 
+def _records(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    return [
+        {"name": check.name, "passed": check.passed, "detail": check.detail, "cure": check.cure}
+        for check in checks
+    ]
+
+
 def _text(record: dict[str, Any]) -> str:
-    lines = [f"platform {record['platform']}, Python {record['python']}, {record['system']}"]
-    for check in record["checks"]:
-        lines.append(f"  {'ok     ' if check['passed'] else 'MISSING'} {check['name']}: {check['detail']}")
-        if check["cure"] and not check["passed"]:
-            lines.append(f"          {check['cure']}")
-    return "\n".join(lines)
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return "\n".join(
+        [
+            f"platform {record['platform']}, Python {record['python']}, {record['system']}",
+            f"  {versions}",
+            *(line for check in record["checks"] for line in _lines(check, "MISSING")),
+            "other platforms would use",
+            *(line for check in record["also"] for line in _lines(check, "absent ")),
+        ]
+    )
+
+
+def _lines(check: dict[str, Any], word: str) -> list[str]:
+    lines = [f"  {'ok     ' if check['passed'] else word} {check['name']}: {check['detail']}"]
+    return lines + [f"          {check['cure']}"] * bool(check["cure"] and not check["passed"])

@@ -61,11 +61,16 @@ def _workspaces(payload: Mapping[str, object], environment: Mapping[str, str]) -
 
 
 def _credentials_line(environment: Mapping[str, str], folders: List[Path]) -> str:
+    present = credentials_present(environment, folders)
+    return f"deft: credentials present: {', '.join(present)}" if present else ""
+
+
+def credentials_present(environment: Mapping[str, str], folders: List[Path]) -> List[str]:
+    """Return the names of the credentials that the environment or a folder's `.env` sets."""
     names = {name for name in CREDENTIALS if environment.get(name)}
     for folder in folders:
         names.update(_names_in(folder / ".env"))
-    present = [name for name in CREDENTIALS if name in names]
-    return f"deft: credentials present: {', '.join(present)}" if present else ""
+    return [name for name in CREDENTIALS if name in names]
 
 
 def _names_in(environment_file: Path) -> List[str]:

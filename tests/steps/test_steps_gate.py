@@ -104,6 +104,7 @@ def test_outside_a_workspace_a_plan_belongs_to_the_folder_that_holds_its_output(
 def test_what_a_person_reads_names_inputs_settings_calls_and_results(table):
     text = plan_text(plan_of(step(table, advice=("the pool is small",))))
     for part in (
+        f"command  deft mine {table}",
         "targets.parquet",
         "top_k_per_target = 5 (default)",
         "embedding image_embeddings, at most 2, on platform embedded",

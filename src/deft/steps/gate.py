@@ -115,6 +115,7 @@ def plan_text(plan: Record) -> str:
 
 def _plan_lines(plan: Record) -> Iterator[str]:
     yield f"# {plan['kind']}: {plan['run_id']}"
+    yield f"  command  {plan['command']}"
     for name, digest in plan["inputs"].items():
         yield f"  input    {name} (sha256 {digest[:12]})"
     for name, setting in plan["settings"].items():

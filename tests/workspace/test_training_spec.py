@@ -69,7 +69,8 @@ def test_inference_keeps_the_loss_and_drops_the_training(workspace):
     baseline = {**read_baseline_spec(workspace)}
     baseline["train"]["classify"] = {"loss": "ce"}
     spec = inference_spec(training_spec(baseline, workspace, SETTINGS), batch_size=4)
-    assert spec["train"] == {"classify": {"loss": "ce"}, "embedded": {"threads": 1}}
+    scoring = {"classify": {"loss": "ce"}, "embedded": {"threads": 1}, "precision": "32-true"}
+    assert spec["train"] == scoring
     assert spec["dataset"]["classify"]["batch_size"] == 4
     assert spec["dataset"]["classify"]["augmentation_config"]["augment"] is False
 

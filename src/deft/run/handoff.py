@@ -14,6 +14,7 @@ from deft import files
 from deft.errors import InputRefused, StateConflict
 from deft.workspace.layout import RunFolder
 from deft.workspace.rows import PASS
+from deft.workspace.training_spec import SCORING_KEYS
 
 QUANTILES = np.linspace(0.0, 1.0, 101)
 Record = dict[str, Any]
@@ -82,7 +83,7 @@ def runnable_spec(training: Record, checkpoint: Path, threshold: float) -> Recor
     classify["augmentation_config"] = {**(classify.get("augmentation_config") or {}), "augment": False}
     spec["model"].setdefault("classify", {})["eval_margin"] = float(threshold)
     train = spec.get("train") or {}
-    spec["train"] = {name: train[name] for name in ("classify", "embedded") if name in train}
+    spec["train"] = {name: train[name] for name in SCORING_KEYS if train.get(name)}
     return {
         **{name: value for name, value in spec.items() if name not in ("evaluate", "inference")},
         "results_dir": "",

@@ -18,7 +18,14 @@ from deft.workspace.layout import Workspace
 from deft.workspace.rows import ImageLayout, read_table, resolve_images
 
 Spec = dict[str, Any]
+# What scoring needs of `train`: the loss (TAO asserts its coupling with the model), precision and threads.
+SCORING_KEYS = ("classify", "embedded", "precision")
 CHECKPOINTED_ACTIONS = ("evaluate", "inference")
+# What is read below as a mapping, a parent before its children.
+BLOCKS = (
+    *("model", "model.backbone", "train", "train.embedded"),
+    *(f"dataset.classify.{split}_dataset" for split in ("train", "validation", "test", "infer")),
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,18 @@ def read_baseline_spec(workspace: Workspace) -> Spec:
         raise InputRefused("spec must say `task: classify`", value=spec.get("task"))
     if not isinstance(spec["dataset"].get("classify"), dict):
         raise InputRefused("spec has no `dataset.classify` block", value=workspace.baseline_spec)
+    for path in BLOCKS:
+        _require_block(spec, path, workspace.baseline_spec)
     return spec
+
+
+def _require_block(spec: Spec, path: str, origin: Path) -> None:
+    """Refuse a block that is there but is no mapping."""
+    block: Any = spec
+    for name in path.split("."):
+        block = (block or {}).get(name)
+    if block is not None and not isinstance(block, dict):
+        raise InputRefused(f"spec's `{path}` is no block of keys ({str(block)[:40]!r})", value=origin)
 
 
 def is_embedded_engine(spec: Mapping[str, Any]) -> bool:
@@ -130,9 +148,8 @@ def inference_spec(training: Spec, *, batch_size: int) -> Spec:
     classify = spec["dataset"]["classify"]
     classify["batch_size"] = batch_size
     classify["augmentation_config"] = {**(classify.get("augmentation_config") or {}), "augment": False}
-    loss = (spec.get("train") or {}).get("classify")
-    embedded = (spec.get("train") or {}).get("embedded")
-    spec["train"] = {k: v for k, v in (("classify", loss), ("embedded", embedded)) if v}
+    train = spec.get("train") or {}
+    spec["train"] = {name: train[name] for name in SCORING_KEYS if train.get(name)}
     return spec
 
 

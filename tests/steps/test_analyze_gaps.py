@@ -125,3 +125,9 @@ def test_two_inferences_are_not_chosen_between(tmp_path):
 def test_an_experiment_without_scores_is_refused(tmp_path):
     with pytest.raises(InputRefused, match=r"no inference\.csv"):
         find_inference(tmp_path)
+
+
+def test_a_table_without_rows_is_refused(words, capsys, tmp_path):
+    table = tmp_path / "experiment/inference/inference.csv"
+    table.write_text(table.read_text().splitlines()[0] + "\n")
+    assert run_deft(capsys, *words)[0] == 3

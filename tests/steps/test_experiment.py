@@ -76,3 +76,23 @@ def test_the_command_line_says_every_change_in_the_tools_grammar(workspace):
     changed = experiment(workspace, train__tensorboard=None, train__sync=True, train__num_epochs=9)
     words = changed.arguments("train", "embedded")
     assert words[2:5] == ("train.tensorboard=null", "train.sync=true", "train.num_epochs=9")
+
+
+@pytest.mark.parametrize("key", ["train.gpu_ids.9", "train.gpu_ids.first"])
+def test_a_change_that_does_not_fit_the_spec_is_refused(tmp_path, key):
+    spec = files.write_yaml(tmp_path / "spec.yaml", {"task": "classify", "train": {"gpu_ids": [0]}})
+    with pytest.raises(UsageError, match="does not fit the spec"):
+        Experiment(spec, {key: 1}).value("train.seed")
+
+
+def test_a_reference_to_nothing_is_refused_by_its_key(tmp_path):
+    spec = files.write_yaml(tmp_path / "spec.yaml", {"task": "classify", "results_dir": "${nowhere}"})
+    with pytest.raises(InputRefused, match="results_dir cannot be read"):
+        Experiment(spec, {}).results("train")
+
+
+def test_a_table_without_rows_is_refused(workspace):
+    header = workspace.kpi_table.read_text().splitlines()[0]
+    files.write_text(workspace.kpi_table, header + "\n")
+    with pytest.raises(InputRefused, match="no rows"):
+        experiment(workspace).split("test")

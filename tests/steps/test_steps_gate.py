@@ -211,3 +211,11 @@ def test_a_person_at_a_terminal_approves_and_is_told_the_same_command(table, mon
     assert main(["approve", str(table.parent), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["next"] == f"deft mine {table}"
     assert require_agreed(plan_of(step(table)))["by"] == "terminal"
+
+
+def test_a_file_that_is_not_there_is_refused_by_name(tmp_path, monkeypatch, capsys):
+    use_step_platform(monkeypatch)
+    code, record = run_deft(
+        capsys, "mine", tmp_path / "no.parquet", tmp_path / "no", "--output-dir", tmp_path
+    )
+    assert (code, record["error"]["value"]) == (3, str(tmp_path / "no.parquet"))

@@ -40,7 +40,7 @@ class Experiment:
         try:
             for key, value in self.overrides.items():
                 OmegaConf.update(config, key, value, merge=True, force_add=True)
-        except OmegaConfBaseException as error:
+        except (OmegaConfBaseException, ValueError) as error:  # a word as index of a list is the latter
             raise UsageError("override does not fit the spec", value=str(error).partition("\n")[0]) from None
         if OmegaConf.select(config, "task") != "classify":
             raise InputRefused("spec must say `task: classify`", value=OmegaConf.select(config, "task"))

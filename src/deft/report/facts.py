@@ -50,9 +50,13 @@ class RunFacts:
     def incumbent(self) -> Record:
         return dict(self.evaluated.get(self.state["incumbent"], {}))
 
+    def place(self, recorded: str) -> Path:
+        """Return a recorded absolute path where it is now: a run and its workspace may have been moved."""
+        return Places.of(self.run, self.plan).found(recorded)
+
     def scores(self, phase: str) -> pd.DataFrame:
         """Return the scored KPI table of a phase."""
-        path = Places.of(self.run, self.plan).found(self.evaluated[phase]["inference_csv"])
+        path = self.place(self.evaluated[phase]["inference_csv"])
         table = files.read_csv(path, required=("label", "siamese_score"))
         return table.assign(siamese_score=pd.to_numeric(table["siamese_score"]))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from deft import files
 from deft.errors import UsageError
-from deft.run.spot_check import parse_verdicts
+from deft.run.spot_check import parse_verdicts, record_alone
 
 
 def test_verdicts_are_read_with_any_spelling_of_their_blanks():
@@ -29,3 +30,13 @@ def test_another_word_is_refused_with_the_four_verdicts(answer):
 def test_each_sample_needs_exactly_one_verdict(answers):
     with pytest.raises(UsageError, match="each of 2 samples"):
         parse_verdicts(answers, 2)
+
+
+def test_an_analysis_alone_takes_its_verdicts_beside_its_samples(tmp_path):
+    sample = {"number": 1, "image": "rca_images/01.png", "component_id": "b/U1", "label": "bridge"}
+    files.write_json(tmp_path / "spot_check.json", {"samples": [sample]})
+    record = record_alone(tmp_path, ["1=mislabeled"])
+    assert record["proposed_corrections"] == [{"component_id": "b/U1", "label": "bridge"}]
+    assert files.read_json(tmp_path / "verdicts.json") == record
+    with pytest.raises(UsageError, match="one verdict for each of 1"):
+        record_alone(tmp_path, [])

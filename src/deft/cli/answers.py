@@ -15,7 +15,7 @@ from deft.run.spot_check import VERDICTS, awaits_eyes, rca_folder, samples
 from deft.run.state import fold
 from deft.run.transitions import next_stage
 from deft.runner import RUNNING, STOPPED, outcome_of, progress_of
-from deft.workspace.layout import RUN_NAME, RunFolder, Workspace
+from deft.workspace.layout import BASELINE, RUN_NAME, RunFolder, Workspace
 
 Record = dict[str, Any]
 ANSWER_BYTES = 1024
@@ -75,8 +75,9 @@ def _judgement(run: RunFolder, entries: list[Record]) -> Record:
     assert folder is not None
     return {
         "look_at": str(folder / "rca_images"),
-        "images": len(samples(folder)),
+        "images": [Path(str(sample["image"])).name for sample in samples(folder)],
         "verdicts": list(VERDICTS),
+        "write": ["rca"] if folder.parent.parent.name == BASELINE else ["rca", "mining"],
     }
 
 

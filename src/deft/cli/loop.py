@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from deft.cli.answers import answer, answer_text, find_run
 from deft.cli.output import emit
+
+if TYPE_CHECKING:
+    from deft.workspace.layout import RunFolder
 
 HERE = Path(".")
 AGENT_WAIT_SECONDS = 90.0
@@ -149,22 +152,32 @@ def next_step(place: Path) -> None:
 @_place
 @click.argument("verdicts", nargs=-1)
 def spot_check(place: Path, verdicts: tuple[str, ...]) -> None:
-    """Record what was seen: 1=mislabeled 2="edge case" 3="data quality" 4=systematic ..."""
+    """Record what was seen: 1=mislabeled 2="edge case" 3="data quality" 4=systematic ...
+
+    PLACE is a run, or the folder of a gap analysis that was made alone.
+    """
+    from deft.run.by_hand import guarding_run
+    from deft.run.spot_check import SAMPLES, record_alone
+
+    if (place / SAMPLES).is_file() and guarding_run(place) is None:
+        record, following = record_alone(place, verdicts), f"deft report rca {place}"
+    else:
+        found = find_run(place)
+        record, following = _record_verdicts(found, verdicts), f"deft run {found.root} --until judgement"
+    corrections = len(record["proposed_corrections"])
+    shown = {"status": "recorded", "proposed_corrections": corrections, "next": following}
+    emit(shown, lambda kept: f"recorded\nnext: {kept['next']}")
+
+
+def _record_verdicts(run: RunFolder, verdicts: tuple[str, ...]) -> dict[str, Any]:
     from deft import files
     from deft.run.gate import require_approval
     from deft.run.log import LoopLog
     from deft.run.spot_check import record_verdicts
 
-    found = find_run(place)
-    plan = files.read_json(found.plan)
-    require_approval(found, plan)
-    record = record_verdicts(found, plan, LoopLog(found.log), verdicts)
-    shown = {
-        "status": "recorded",
-        "proposed_corrections": len(record["proposed_corrections"]),
-        "next": f"deft run {found.root} --until judgement",
-    }
-    emit(shown, lambda kept: f"recorded\nnext: {kept['next']}")
+    plan = files.read_json(run.plan)
+    require_approval(run, plan)
+    return record_verdicts(run, plan, LoopLog(run.log), verdicts)
 
 
 @click.command()

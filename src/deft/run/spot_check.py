@@ -73,6 +73,19 @@ def record_verdicts(run: RunFolder, plan: Record, log: LoopLog, answers: Sequenc
     folder = rca_folder(run, log.read())
     if folder is None or not awaits_eyes(run, plan, log.read()):
         raise StateConflict("no spot check is waiting", value=run.root.name, hint="deft next")
+    record = _judged_samples(folder, answers)
+    _write(run, plan, log, folder, record, f"{len(record['samples'])} samples judged")
+    return record
+
+
+def record_alone(folder: Path, answers: Sequence[str]) -> Record:
+    """Record the verdicts on an analysis that no run contains, beside its samples."""
+    record = _judged_samples(folder, answers)
+    files.write_json(folder / ANSWERS, record)
+    return record
+
+
+def _judged_samples(folder: Path, answers: Sequence[str]) -> Record:
     waiting = samples(folder)
     given = parse_verdicts(answers, len(waiting))
     judged = [{**sample, "verdict": given[sample["number"]]} for sample in waiting]
@@ -81,9 +94,7 @@ def record_verdicts(run: RunFolder, plan: Record, log: LoopLog, answers: Sequenc
         for sample in judged
         if sample["verdict"] == "mislabeled"
     ]
-    record = {"looked": True, "samples": judged, "proposed_corrections": corrections}
-    _write(run, plan, log, folder, record, f"{len(judged)} samples judged")
-    return record
+    return {"looked": True, "samples": judged, "proposed_corrections": corrections}
 
 
 def record_nobody_looked(run: RunFolder, plan: Record, log: LoopLog) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,3 +30,48 @@ def private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     for name in ("CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CLAUDE_ENV_FILE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a verb left behind: its exit code and both streams."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The one JSON record on stdout."""
+        return json.loads(self.out.splitlines()[-1])
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Call `deft WORDS` in this process as a shell would."""
+    from deft.cli.main import main
+
+    def call(*words: object) -> Said:
+        capsys.readouterr()
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as ending:
+            code = int(ending.code or 0)
+        return Said(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One finished run on the stub platform for all tests that only read it."""
+    from deft.loop import run_loop
+    from deft.report.render import render_report
+    from loop_fixtures import SILENT, new_run
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("home")))
+        run, _ = new_run(tmp_path_factory.mktemp("finished"), monkeypatch, max_iterations=2)
+        run_loop(run, SILENT)
+        render_report(run)
+    return run

@@ -16,6 +16,8 @@ A message is a fact, the value received and the next command (contracts: exit co
 
 from __future__ import annotations
 
+import errno
+
 
 class DeftError(Exception):
     """State a fact, the value that was received and the command that helps."""
@@ -78,3 +80,22 @@ class Corruption(DeftError):
     """A record on disk is not what was written."""
 
     exit_code = 6
+
+
+STORAGE_FACTS = {
+    errno.ENOSPC: "no space left on the device",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+}
+STORAGE_HINT = (
+    "free space (`deft clean` removes old checkpoints) or choose a writable folder, then repeat the command"
+)
+
+
+def storage_fault(error: OSError) -> EnvironmentMissing | None:
+    """Return what to tell a user whose disk takes no more; None for any other error of the system."""
+    fact = STORAGE_FACTS.get(error.errno or 0)
+    if fact is None:
+        return None
+    return EnvironmentMissing(fact, value=error.filename or "unknown file", hint=STORAGE_HINT)

@@ -30,11 +30,18 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> Path:
     try:
         _write_new(temporary, content, mode)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        _name_file(error, path)
         raise
     sync_folder(path.parent)
     return path
+
+
+def _name_file(error: BaseException, path: Path) -> None:
+    """Say which file it was: the system calls that know a descriptor alone (write, fsync) do not."""
+    if isinstance(error, OSError) and error.errno is not None:
+        error.filename = str(path)
 
 
 def make_folder(folder: Path) -> Path:
@@ -77,6 +84,9 @@ def append_line(path: Path, line: bytes, *, at: int | None = None) -> None:
             _append_or_undo(descriptor, line, size)
         else:
             _overwrite_end(descriptor, line, at)
+    except OSError as error:
+        _name_file(error, path)
+        raise
     finally:
         os.close(descriptor)
 
@@ -103,6 +113,9 @@ def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        _name_file(error, folder)
+        raise
     finally:
         os.close(descriptor)
 
@@ -134,11 +147,14 @@ def canonical_json(record: object) -> str:
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def json_text(record: object) -> str:
+    """Return a record as indented JSON with a closing newline; NaN is refused."""
+    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, record: object, *, mode: int = 0o644) -> Path:
     """Write a record as indented JSON with a closing newline, atomically; NaN is refused."""
-    return write_text(
-        path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n", mode=mode
-    )
+    return write_text(path, json_text(record), mode=mode)
 
 
 def write_yaml(path: Path, record: object) -> Path:

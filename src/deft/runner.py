@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from deft import files
-from deft.errors import DeftError, RunBusy, StageFailed
+from deft.errors import DeftError, RunBusy, StageFailed, storage_fault
 from deft.loop import run_loop
 from deft.progress import FileProgress
 from deft.report.render import render_report
@@ -120,7 +120,10 @@ def work(run: RunFolder, *, until_judgement: bool) -> Record:
     """Hold the run, do the loop, render the report after every stage, and leave the last word."""
     with RunLock(run):
         outcome = _work_locked(run, until_judgement)
-        files.write_json(_outcome_path(run), {**outcome, "ended_at": utc_now().strftime("%FT%TZ")})
+        try:
+            files.write_json(_outcome_path(run), {**outcome, "ended_at": utc_now().strftime("%FT%TZ")})
+        except OSError:  # a full disk takes no last word; the exit code still has it
+            traceback.print_exc()
         (run.runner / "progress.json").unlink(missing_ok=True)
     return outcome
 
@@ -138,13 +141,18 @@ def _work_locked(run: RunFolder, until_judgement: bool) -> Record:
     except StopRequested:
         return {"status": STOPPED, "reason": "asked to stop"}
     except DeftError as error:
-        parts = {"fact": error.fact, "value": str(error.value or ""), "hint": error.hint}
-        return {"status": FAILED, "exit_code": error.exit_code, "error": parts}
+        return _failure(error)
     except Exception as error:  # noqa: BLE001 - the last word must be written whatever happened
-        parts = {"fact": f"{type(error).__name__}: {error}", "value": str(run.root), "hint": _log_hint(run)}
         traceback.print_exc()
-        return {"status": FAILED, "exit_code": StageFailed.exit_code, "error": parts}
+        fault = storage_fault(error) if isinstance(error, OSError) else None
+        fact = f"{type(error).__name__}: {error}"
+        return _failure(fault or StageFailed(fact, value=run.root, hint=_log_hint(run)))
     return {"status": ended}
+
+
+def _failure(error: DeftError) -> Record:
+    parts = {"fact": error.fact, "value": str(error.value or ""), "hint": error.hint}
+    return {"status": FAILED, "exit_code": error.exit_code, "error": parts}
 
 
 def _render(run: RunFolder) -> None:

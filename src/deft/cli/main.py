@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -16,18 +16,9 @@ import click
 from deft import __version__
 from deft.cli.output import emit_error, json_option
 from deft.cli.verbs import VERBS
-from deft.errors import DeftError, EnvironmentMissing, UsageError
+from deft.errors import DeftError, InputRefused, UsageError, storage_fault
 
 INTERRUPTED = 130
-STORAGE_FACTS = {
-    errno.ENOSPC: "no space left on the device",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
-}
-STORAGE_HINT = (
-    "free space (`deft clean` removes old checkpoints) or choose a writable folder, then repeat the command"
-)
 
 
 class VerbGroup(click.Group):
@@ -84,9 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DeftError as error:
         return _report(error, arguments)
     except OSError as error:
-        if error.errno in STORAGE_FACTS:
-            return _report(_storage_error(error), arguments)
-        return _crashed(error)
+        fault = storage_fault(error)
+        return _crashed(error) if fault is None else _report(fault, arguments)
     except Exception as error:  # noqa: BLE001 - the one place where a fault of ours becomes a line and a file
         return _crashed(error)
 
@@ -96,6 +86,8 @@ def _exit_code(result: object) -> int:
 
 
 def _report(error: DeftError, arguments: Sequence[str]) -> int:
+    if not error.hint and isinstance(error, InputRefused | UsageError):
+        error.hint = f"mend this, then repeat: {shlex.join(['deft', *arguments])}"
     emit_error(error, as_json="--json" in arguments or not sys.stdout.isatty())
     return error.exit_code
 
@@ -104,11 +96,6 @@ def _usage_error(error: click.ClickException) -> UsageError:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "deft"
     return UsageError(error.format_message().rstrip("."), hint=f"{command} --help")
-
-
-def _storage_error(error: OSError) -> EnvironmentMissing:
-    fact = STORAGE_FACTS[error.errno or 0]
-    return EnvironmentMissing(fact, value=error.filename or "unknown file", hint=STORAGE_HINT)
 
 
 def _crashed(error: BaseException) -> int:

@@ -111,6 +111,10 @@ def _write_new(folder: str, content: bytes) -> str:
         while content:
             content = content[os.write(descriptor, content) :]
         os.fsync(descriptor)
+    except OSError as error:
+        os.unlink(path)
+        error.filename = path  # a call on a descriptor does not know it
+        raise
     finally:
         os.close(descriptor)
     return path
@@ -120,6 +124,9 @@ def _sync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        error.filename = folder
+        raise
     finally:
         os.close(descriptor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 
 from deft import files
 from deft.errors import InputRefused, StateConflict
+from deft.workspace.images import open_image
 from deft.workspace.layout import Workspace
 from deft.workspace.leakage import LeakageReport, assert_disjoint, find_overlaps
 from deft.workspace.pairs import pair_stems
@@ -64,10 +66,20 @@ def inspect_workspace(workspace: Workspace) -> Inspection:
     }
     pool = read_table(workspace.mining_pool_table)
     pairs = pair_stems(workspace.reconstructed_images, workspace.original_images)
-    leakage = find_overlaps(workspace_sides(workspace))
+    sides = workspace_sides(workspace)
+    leakage = find_overlaps(sides)
     assert_disjoint(leakage)
+    goldens = {place.golden for side in sides for place in side.places}
+    _require_readable([*goldens, *(str(path) for pair in pairs for path in (pair.ng, pair.ok))])
     inputs, images = input_digests(workspace), image_digests(workspace)
     return Inspection(workspace, spec, layout, tables, pool, len(pairs), leakage, inputs, images)
+
+
+def _require_readable(paths: list[str]) -> None:
+    """Decode what the comparison of the sides did not, so that a broken picture is named now."""
+    with ThreadPoolExecutor(2) as pool:
+        for _ in pool.map(open_image, sorted(paths)):
+            pass
 
 
 def _read_split(workspace: Workspace, spec: Spec, layout: ImageLayout, split: str) -> pd.DataFrame:
@@ -75,6 +87,7 @@ def _read_split(workspace: Workspace, spec: Spec, layout: ImageLayout, split: st
     path: Path = getattr(workspace, attribute)
     table = read_table(path)
     resolve_images(table, images_folder(spec, block, workspace), layout)
+    _refuse_numbers(table, path)
     classes = table["label"] == PASS
     if classes.all() or not classes.any():
         only = "PASS" if classes.all() else "defect"
@@ -84,6 +97,18 @@ def _read_split(workspace: Workspace, spec: Spec, layout: ImageLayout, split: st
             hint="add rows of the other class",
         )
     return table
+
+
+def _refuse_numbers(table: pd.DataFrame, path: Path) -> None:
+    """Refuse names that gap analysis, which reads them as pandas does, would turn into numbers."""
+    for column in ("object_name", "input_path"):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        if numbers.notna().all() and (numbers.astype(str) != table[column]).any():
+            raise InputRefused(
+                f"every {column} is a number, and TAO's gap analysis would read `001` as `1`",
+                value=path,
+                hint="put a letter before them, in the table and in the file names",
+            )
 
 
 def input_digests(workspace: Workspace) -> dict[str, str | None]:

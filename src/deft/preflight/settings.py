@@ -58,17 +58,24 @@ def _choose(given: Mapping[str, Any], name: str, spec: Any, default: Any) -> dic
 def _training(given: Mapping[str, Any], facts: Facts) -> Settings:
     train = facts.spec.get("train") or {}
     classify = facts.spec["dataset"]["classify"]
-    batch = _choose(given, "batch_size", classify.get("batch_size"), DEFAULT_BATCH_SIZE)
+    batch = _whole(given, "batch_size", classify.get("batch_size"), DEFAULT_BATCH_SIZE)
     embedded = train.get("embedded") or {}
     return {
-        "num_epochs": _choose(given, "num_epochs", train.get("num_epochs"), DEFAULT_EPOCHS),
+        "num_epochs": _whole(given, "num_epochs", train.get("num_epochs"), DEFAULT_EPOCHS),
         "batch_size": _at_most(batch, min(facts.training_rows, facts.smallest_scored_split)),
         "inference_batch_size": _at_most(batch, facts.smallest_scored_split),
-        "seed": _choose(given, "seed", train.get("seed"), 1234),
-        "num_gpus": _at_most(_choose(given, "num_gpus", train.get("num_gpus"), 1), facts.gpus),
+        "seed": _whole(given, "seed", train.get("seed"), 1234),
+        "num_gpus": _at_most(_whole(given, "num_gpus", train.get("num_gpus"), 1), facts.gpus),
         "precision": _probed(given, "precision", train.get("precision"), facts.precision),
         "threads": _probed(given, "threads", embedded.get("threads") or None, os.cpu_count()),
     }
+
+
+def _whole(given: Mapping[str, Any], name: str, spec: Any, default: int) -> dict[str, Any]:
+    chosen = _choose(given, name, spec, default)
+    if not isinstance(chosen["value"], int) or isinstance(chosen["value"], bool):
+        raise UsageError(f"{name} must be a whole number (source: {chosen['source']})", value=chosen["value"])
+    return chosen
 
 
 def _at_most(setting: dict[str, Any], limit: int) -> dict[str, Any]:

@@ -10,11 +10,13 @@ import pytest
 from deft.report.facts_record import Report, publish
 from deft.report.markdown import without_prose
 
-TEXT = "# Report\n<!-- write: verdict -->\nTO WRITE: a word.\n<!-- /write -->\n"
+TEXT = "# Report\n<!-- write: verdict -->\nTO WRITE: verdict\n<!-- /write -->\n"
 
 
 def report(**facts):
-    return Report("Some_Report.md", TEXT, facts, ["Verdict"], ["PASS", "a|b"], ["metrics.json"])
+    return Report(
+        "Some_Report.md", TEXT, facts, ["Verdict"], ["PASS", "a|b"], ["metrics.json"], {"verdict": "a word"}
+    )
 
 
 def written(folder):
@@ -24,7 +26,7 @@ def written(folder):
 def test_a_report_and_its_record_are_written_side_by_side(tmp_path):
     answer = publish(tmp_path, report(far=0.25))
     assert (tmp_path / "Some_Report.md").read_text(encoding="utf-8") == TEXT
-    assert answer == {"report": str(tmp_path / "Some_Report.md"), "words": 5, "write": ["verdict"]}
+    assert answer == {"report": str(tmp_path / "Some_Report.md"), "words": 4, "write": {"verdict": "a word"}}
     record = written(tmp_path)
     assert record["report"] == "Some_Report.md"
     assert (record["sections"], record["artifacts"]) == (["Verdict"], ["metrics.json"])
@@ -52,7 +54,7 @@ def test_labels_are_spelled_as_the_report_shows_them(tmp_path):
 
 def test_the_digest_holds_for_the_finished_report_and_not_for_a_changed_table(tmp_path):
     publish(tmp_path, report())
-    finished = TEXT.replace("TO WRITE: a word.", "All is well.")
+    finished = TEXT.replace("TO WRITE: verdict", "All is well.")
     digest = written(tmp_path)["generated_sha256"]
     assert digest == hashlib.sha256(without_prose(finished).encode()).hexdigest()
     changed = finished.replace("# Report", "# Better report")
@@ -62,6 +64,6 @@ def test_the_digest_holds_for_the_finished_report_and_not_for_a_changed_table(tm
 def test_publishing_again_keeps_the_prose_and_asks_for_nothing(tmp_path):
     publish(tmp_path, report())
     path = tmp_path / "Some_Report.md"
-    path.write_text(TEXT.replace("TO WRITE: a word.", "All is well."), encoding="utf-8")
-    assert publish(tmp_path, report())["write"] == []
+    path.write_text(TEXT.replace("TO WRITE: verdict", "All is well."), encoding="utf-8")
+    assert publish(tmp_path, report())["write"] == {}
     assert "All is well." in path.read_text(encoding="utf-8")

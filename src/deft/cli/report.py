@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 KINDS = ("html", "rca", "mining", "summary")
 HEADLINES = {
-    "rca": ("threshold", "far", "recall", "false_alarms", "missed", "far_at_99_5.far", "calibrated.far"),
+    "rca": ("far", "recall", "missed", "far_at_99_5.far", "calibrated.far", "deciding.label"),
     "mining": ("targets", "pool_rows", "kept", "kept_synthetic", "encoder", "cut", "training_rows"),
 }
 
@@ -71,7 +71,8 @@ def _render_markdown(kind: str, place: Path) -> None:
     say_unguarded(guarded or (folder / "plan.json").is_file(), folder)
     found = render[kind](folder)
     figures = {name: found.facts[name] for name in HEADLINES[kind] if found.facts.get(name) is not None}
-    emit({"status": "rendered", **publish(folder, found), "figures": figures}, _rendered)
+    told = {"figures": figures, "signals": dict(found.signals)}
+    emit({"status": "rendered", **publish(folder, found), **told}, _rendered)
 
 
 def _results_folder(kind: str, place: Path) -> Path:
@@ -88,8 +89,8 @@ def _results_folder(kind: str, place: Path) -> Path:
 
 
 def _rendered(record: dict[str, Any]) -> str:
-    waiting = ", ".join(record["write"])
-    return f"{record['report']}\n" + (f"to write: {waiting}" if waiting else "complete")
+    waiting = [f"to write, {name}: {ask}" for name, ask in record["write"].items()]
+    return "\n".join([str(record["report"]), *(waiting or ["complete"])])
 
 
 @click.command()

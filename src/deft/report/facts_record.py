@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,10 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Report:
-    """A rendered report: its file name, text, figures, and the sections, labels and artifacts it covers."""
+    """A rendered report: its file name, text, figures, and the sections, labels and artifacts it covers.
+
+    `asks` says what each block wants of its writer, `signals` how often the figures call for which action.
+    """
 
     name: str
     text: str
@@ -30,18 +33,21 @@ class Report:
     sections: Sequence[str]
     labels: Sequence[str]
     artifacts: Sequence[str]
+    asks: Mapping[str, str]
+    signals: Mapping[str, int] = field(default_factory=dict)
 
 
 def publish(folder: Path, report: Report) -> Record:
     """Write a report and its facts into a folder, keep prose that was written before, and say what is left.
 
-    The record of the answer holds the path, its words, and the blocks that wait for prose.
+    The answer holds the path, its words, and what is asked of the writer of each block that still waits.
     """
     path = folder / report.name
     text = with_prose_of(report.text, path)
     files.write_text(path, text)
     files.write_json(folder / NAME, facts_record(report))
-    return {"report": str(path), "words": word_count(text), "write": unwritten(text)}
+    write = {name: report.asks[name] for name in unwritten(text)}
+    return {"report": str(path), "words": word_count(text), "write": write}
 
 
 def facts_record(report: Report) -> Record:

@@ -56,6 +56,12 @@ SETTINGS = (
     "synthetic_share",
     "mining",
 )
+ASKS = {
+    "verdict": "40 to 100 words: are these rows what the weak samples need, are there enough to retrain on, "
+    "is anything suspicious?",
+    "recommended-actions": "40 to 120 words: two to four actions tied to figures: retrain, widen or narrow "
+    "the search, collect rows for a label, look at a pair of pictures",
+}
 SMALL_YIELD = 0.1
 PAIRS_AN_END = 3
 Record = dict[str, Any]
@@ -67,6 +73,7 @@ def mining_report(folder: Path) -> Report:
         raise InputRefused("folder holds no mining results", value=folder, hint="deft mine --help")
     search = Search.of(folder)
     facts, labels = facts_of(search), per_label(search)
+    signals = _signals(facts, labels)
     text = rendered(
         "mining_report.md",
         facts=facts,
@@ -78,10 +85,11 @@ def mining_report(folder: Path) -> Report:
         uncovered=", ".join(row["label"] for row in labels if row["targets"] and not row["pool"]),
         checks=_checks(search),
         pairs=list(_pairs_to_look_at(search)),
-        signals=list(_signals(facts, labels)),
+        signals=[{"signal": Markup(s), "count": n, "action": Markup(ACTIONS[s])} for s, n in signals.items()],
     )
     artifacts = [name for name in ARTIFACTS if (folder / name).is_file()]
-    return Report(NAME, text, facts, SECTIONS, [row["label"] for row in labels], artifacts)
+    names = [row["label"] for row in labels]
+    return Report(NAME, text, facts, SECTIONS, names, artifacts, ASKS, signals)
 
 
 # --- the report ------------------------------------------------------------------------------
@@ -156,8 +164,8 @@ def _adds_up(folder: Path) -> bool:
     return int(row["candidate_count"]) == int(row["kept_count"]) + int(row["rejected_count"])
 
 
-def _signals(facts: Record, labels: list[Record]) -> Iterator[Record]:
-    """Yield what the figures call for: what was measured, how much, and the usual action."""
+def _signals(facts: Record, labels: list[Record]) -> dict[str, int]:
+    """Return what the figures call for, with how often."""
     few = facts["kept"] < SMALL_YIELD * facts["targets"]
     halved = facts["kept_before"] is not None and facts["kept"] < facts["kept_before"] / 2
     missing = sum(row["targets"] > 0 and row["pool"] == 0 for row in labels)
@@ -168,9 +176,7 @@ def _signals(facts: Record, labels: list[Record]) -> Iterator[Record]:
         "kept pairs across PASS and defect": facts["cross_class"] or 0,
         "new rows to retrain on": facts["kept"],
     }
-    for signal, action in ACTIONS.items():
-        if counts[signal] > 0:
-            yield {"signal": Markup(signal), "count": counts[signal], "action": Markup(action)}
+    return {signal: count for signal, count in counts.items() if count > 0}
 
 
 ACTIONS = {

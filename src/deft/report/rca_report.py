@@ -41,6 +41,16 @@ SECTIONS = (
     "Recommended Actions",
 )
 UNREACHABLE_SECTIONS = ("Verdict", "Threshold Selection", "Unreachable KPI", "Recommended Actions")
+ASKS = {
+    "verdict": "60 to 150 words: can the model reach the target, what stands in the way, "
+    "and is it the model, the labels or the pictures?",
+    "recommended-actions": "60 to 200 words: three to five actions, the most useful first, "
+    "each tied to a figure and a label or component; and what would be wasted effort",
+}
+UNREACHABLE_ASKS = {
+    "verdict": "40 to 100 words: the recall that is reached, and whether scores or labels are at fault",
+    "recommended-actions": "one recommendation, to retrain or to relabel, with its reason",
+}
 SHOWN_A_SIDE = 10
 PICTURE = re.compile(r"rca_images/[A-Za-z0-9][A-Za-z0-9._-]*\.(?:png|jpg)")
 Record = dict[str, Any]
@@ -63,6 +73,7 @@ def rca_report(folder: Path) -> Report:
 
 def _complete(analysis: Analysis) -> Report:
     facts, labels = facts_of(analysis), per_label(analysis)
+    signals = _signals(analysis, facts, labels)
     text = rendered(
         "rca_report.md",
         facts=facts,
@@ -73,7 +84,7 @@ def _complete(analysis: Analysis) -> Report:
         samples=[_sample(sample, analysis.folder) for sample in analysis.samples],
         looked=analysis.looked,
         labels=labels,
-        signals=list(_signals(analysis, facts, labels)),
+        signals=[{"signal": Markup(s), "count": n, "action": Markup(ACTIONS[s])} for s, n in signals.items()],
     )
     artifacts = [GAPS, METRICS, "threshold.txt", "weak_samples_breakdown.txt"]
     if analysis.samples:
@@ -82,7 +93,8 @@ def _complete(analysis: Analysis) -> Report:
             str(sample["image"]) for sample in analysis.samples if _picture(sample, analysis.folder)
         ]
     artifacts = [name for name in artifacts if (analysis.folder / name).is_file()]
-    return Report(NAME, text, facts, SECTIONS, [row["label"] for row in labels], artifacts)
+    names = [row["label"] for row in labels]
+    return Report(NAME, text, facts, SECTIONS, names, artifacts, ASKS, signals)
 
 
 def _origin(folder: Path, spec: Mapping[str, Any], run: RunFolder | None) -> Record:
@@ -129,8 +141,8 @@ def _picture(sample: Record, folder: Path) -> Markup | None:
     return Markup(name) if PICTURE.fullmatch(name) and (folder / name).is_file() else None
 
 
-def _signals(analysis: Analysis, facts: Record, labels: list[Record]) -> Iterator[Record]:
-    """Yield what the figures call for: what was measured, how much, and the usual action."""
+def _signals(analysis: Analysis, facts: Record, labels: list[Record]) -> dict[str, int]:
+    """Return what the figures call for, with how often."""
     uncovered = sum(row["pool"] == 0 for row in labels if row["label"] != PASS)
     strict, relaxed = facts["far_at_100.false_alarms"], facts["far_at_99_5.false_alarms"]
     counts = {
@@ -140,9 +152,7 @@ def _signals(analysis: Analysis, facts: Record, labels: list[Record]) -> Iterato
         "weak labels without one row in the pool": uncovered,
         "false alarms that go at 99.5 % recall": (strict or 0) - (relaxed or 0),
     }
-    for signal, action in ACTIONS.items():
-        if counts[signal] > 0:
-            yield {"signal": Markup(signal), "count": counts[signal], "action": Markup(action)}
+    return {signal: count for signal, count in counts.items() if count > 0}
 
 
 ACTIONS = {
@@ -167,4 +177,4 @@ def _unreachable(folder: Path) -> Report:
     text = rendered(
         "rca_unreachable.md", facts=facts, origin=_origin(folder, spec, run), quoted=quoted[:SHOWN_A_SIDE]
     )
-    return Report(NAME, text, facts, UNREACHABLE_SECTIONS, [], [UNREACHABLE])
+    return Report(NAME, text, facts, UNREACHABLE_SECTIONS, [], [UNREACHABLE], UNREACHABLE_ASKS)

@@ -29,7 +29,8 @@ def use_stub(monkeypatch: pytest.MonkeyPatch, platform: StubPlatform | None = No
 def open_approved_run(workspace: Workspace, *, target: str = TARGET, **given: Any) -> RunFolder:
     """Return a new run of a workspace, approved the way the demo approves its own."""
     settings = {**SETTINGS, **given}
-    plan, _, _ = make_plan(workspace, target=target, platform="embedded", given=settings)
+    seed = settings.pop("baseline", None)
+    plan, _, _ = make_plan(workspace, target=target, platform="embedded", given=settings, baseline=seed)
     save_pending(plan)
     remember_drawn(workspace)
     approve(workspace, by="demo")

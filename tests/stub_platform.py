@@ -34,16 +34,21 @@ class StubPlatform(Platform):
     name: ClassVar[str] = "embedded"
     default_encoder: ClassVar[str] = "deft_pair"
 
-    def __init__(self, before: Callable[[ToolCall], None] = lambda call: None) -> None:
+    def __init__(
+        self,
+        before: Callable[[ToolCall], None] = lambda call: None,
+        losses: tuple[float, ...] = (1.0, 0.5),
+    ) -> None:
         self.calls: list[ToolCall] = []
         self.before = before
+        self.losses = losses
 
     def checks(self, workspace: Path) -> list[Check]:
         return [Check("stub", True, "always there")]
 
     def run(self, calls: Sequence[ToolCall], progress: Progress) -> None:
         answers = {
-            "visual_changenet train": _train,
+            "visual_changenet train": lambda call: _train(call, self.losses),
             "visual_changenet inference": _infer,
             "gap_analysis vcn_aoi": _gap_analysis,
             "embedding image_embeddings": _embed,
@@ -55,15 +60,17 @@ class StubPlatform(Platform):
             answers[call.name](call)
 
 
-def _train(call: ToolCall) -> None:
+def _train(call: ToolCall, losses: tuple[float, ...]) -> None:
     spec = files.read_yaml(call.spec)
     rows = read_table(Path(spec["dataset"]["classify"]["train_dataset"]["csv_path"]))
     known = rows["label"].value_counts().to_dict()
     lines = []
-    for epoch in range(2):
-        weights = {"known": {str(k): int(v) for k, v in known.items()}, "epoch": epoch}
+    start = spec["train"].get("pretrained_model_path")
+    origin = files.sha256_of_file(Path(start)) if start else None
+    for epoch, loss in enumerate(losses):
+        weights = {"known": {str(k): int(v) for k, v in known.items()}, "epoch": epoch, "from": origin}
         files.write_json(call.writes / checkpoint_name(epoch, 10 * (epoch + 1)), weights)
-        kpi = {"val_loss": 1.0 / (1 + epoch) / len(rows)}
+        kpi = {"val_loss": loss / len(rows)}
         lines.append({"message": "Eval metrics generated.", "epoch": epoch, "kpi": kpi})
     files.write_text(call.writes / "status.json", "".join(json.dumps(line) + "\n" for line in lines))
     files.write_text(call.log, "Execution status: PASS\n")

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "embedding": DATA,
     "tools": DATA | {"embedding"},
     "platforms": DATA,
-    "run": DATA | {"guard"},
+    "run": DATA | {"guard", "embedding"},
     "stages": STAGES,
     "loop": LOOP,
     "preflight": LOOP,

@@ -152,3 +152,12 @@ def expand(
         return pd.DataFrame({column: pd.Series(dtype=object) for column in GAP_COLUMNS})
     gaps = pd.DataFrame(records, columns=list(GAP_COLUMNS))
     return gaps.astype({"filepath": object, "label": object})
+
+
+def weakest_targets(gaps: pd.DataFrame, passes: int | None, defects: int | None) -> pd.DataFrame:
+    """Return the weakest PASS components and the weakest others, weakest first; None keeps all of a side."""
+    ordered = gaps.sort_values("weakness", ascending=False, kind="stable")
+    is_pass = ordered["label"] == "PASS"
+    sides = ((ordered[is_pass], passes), (ordered[~is_pass], defects))
+    kept = [side if limit is None else side.head(limit) for side, limit in sides]
+    return pd.concat(kept, ignore_index=True)

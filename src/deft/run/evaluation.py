@@ -1,4 +1,4 @@
-"""The figures of an evaluated phase from its tables of scores alone: the stage records them, the audit redoes.
+"""The figures of an evaluated phase from its tables of scores: recorded by the stage, redone by the audit.
 
 The KPI set is the user's target and picks the threshold, so its figures are in-sample; beside them
 always stands the threshold calibrated on validation and applied unchanged (contracts/loop.md).

@@ -10,10 +10,11 @@ import pandas as pd
 from deft import files
 from deft.embedding.selection import Embedded, Rule, Selection, draw_randomly, select
 from deft.embedding.sets import EmbeddingSet, require_same_encoder
+from deft.metrics.weak_samples import weakest_targets
 from deft.platforms.base import ToolCall
 from deft.stages.base import Outcome, Record, Stage, StageContext
 from deft.workspace.layout import phase_name
-from deft.workspace.rows import COLUMNS, PASS, write_table
+from deft.workspace.rows import COLUMNS, write_table
 
 POOL_EMBEDDINGS = "source_embeddings.parquet"
 TARGET_EMBEDDINGS = "target_embeddings.parquet"
@@ -54,7 +55,7 @@ class DataMining(Stage):
         already = mined_before(context)
         if context.setting("mining") == "none":
             return self._write(context, folder, pool, [], Selection(_nothing(), [], None, ()), already)
-        targets = files.write_parquet(folder / "targets.parquet", weakest_targets(context))
+        targets = files.write_parquet(folder / "targets.parquet", self._targets(context))
         self._embed(context, folder, targets)
         sets = [EmbeddingSet.read(folder / name) for name in (TARGET_EMBEDDINGS, POOL_EMBEDDINGS)]
         require_same_encoder(*sets)
@@ -65,6 +66,11 @@ class DataMining(Stage):
             seed = context.setting("seed") + context.phase.number
             kept = draw_randomly(offered, len(kept), already=already, seed=seed)
         return self._write(context, folder, pool, kept, selection, already)
+
+    def _targets(self, context: StageContext) -> pd.DataFrame:
+        """Return the routed components that are mined for."""
+        limits = context.setting("targets_pass"), context.setting("targets_defect")
+        return weakest_targets(files.read_parquet(_routed(context)), *limits)
 
     def _rule(self, context: StageContext) -> Rule:
         return Rule(
@@ -150,17 +156,6 @@ def embedding_spec(context: StageContext) -> Record:
 
 def _statistics(context: StageContext, pool: Path) -> dict[str, object]:
     return {"statistics_parquet": pool} if context.setting("encoder") == "deft_pair" else {}
-
-
-def weakest_targets(context: StageContext) -> pd.DataFrame:
-    """Return the routed components that are mined for: the weakest PASS and the weakest others."""
-    gaps = files.read_parquet(_routed(context))
-    ordered = gaps.sort_values("weakness", ascending=False, kind="stable")
-    is_pass = ordered["label"] == PASS
-    limits = (context.setting("targets_pass"), context.setting("targets_defect"))
-    sides = (ordered[is_pass], ordered[~is_pass])
-    kept = [side if limit is None else side.head(limit) for side, limit in zip(sides, limits, strict=True)]
-    return pd.concat(kept, ignore_index=True)
 
 
 def _earlier_tables(context: StageContext) -> list[Path]:

@@ -1,0 +1,64 @@
+"""Which files nobody but `deft` may write while the gate is engaged.
+
+Standard library only, Python 3.8 on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from deft.guard import approval
+
+TYPE_CHECKING = False  # as typing has it, whose import a hook need not wait for
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
+RUN_FILE = re.compile(r"/results/run_\d{8}_\d{6}(?:/(?P<rest>.*))?$", re.DOTALL)
+PROSE = re.compile(r"(?:.*/)?(?:RCA_Report|Mining_Report|(?:baseline|iter\d+)_summary)\.md", re.DOTALL)
+CLIENT_FILES = re.compile(
+    r"/\.claude(?:\.json$|/(?:settings[^/]*$|hooks/|plugins/|session-env/|agents/|skills/))"
+)
+GIT_FILES = re.compile(r"/\.git/(?:hooks/|config$)")
+START_FILES = re.compile(
+    r"/\.(?:bash|zsh)(?:rc|env|_profile|_login|_logout|_aliases)$|/\.z?profile$|/\.pam_environment$"
+)
+INPUTS = ("specs", "train", "kpi", "images", "augmentation", ".env")
+AGREED = "it belongs to what the approved plan was made from"
+
+
+def why_guarded(path: str, plugin_root: str, plan: Mapping[str, Any] | None) -> str | None:
+    """Return why a file is not to be written by hand, or None if it may be.
+
+    `plan` is the approved plan whose run is not finished, if any: its inputs are guarded too.
+    """
+    for spelling in {os.path.abspath(path), os.path.realpath(path)}:
+        reason = _why(spelling, plugin_root) or _why_input(spelling, plan)
+        if reason:
+            return reason
+    return None
+
+
+def _why(path: str, plugin_root: str) -> str | None:
+    run_file = RUN_FILE.search(path)
+    if run_file is not None and not PROSE.fullmatch(run_file["rest"] or ""):
+        return "records and results of a run are written by deft"
+    if _within(path, approval.state_home()):
+        return "plans and approvals are written by deft"
+    if _within(path, plugin_root):
+        return "it is a file of this plugin"
+    if CLIENT_FILES.search(path) or GIT_FILES.search(path) or START_FILES.search(path):
+        return "it decides what commands and hooks do"
+    return None
+
+
+def _why_input(path: str, plan: Mapping[str, Any] | None) -> str | None:
+    if plan is None:
+        return None
+    workspace = os.path.realpath(plan["workspace"])
+    return AGREED if any(_within(path, os.path.join(workspace, name)) for name in INPUTS) else None
+
+
+def _within(path: str, folder: str) -> bool:
+    places = {os.path.abspath(folder), os.path.realpath(folder)}
+    return any(path == place or path.startswith(place.rstrip("/") + "/") for place in places)

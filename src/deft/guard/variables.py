@@ -1,0 +1,56 @@
+"""Shell variables: which a script may set without anything acting on them, and which it is known to hold.
+
+Standard library only, Python 3.8 on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from deft.guard.shell_words import NAME, TEXT, VARIABLE, Part, Word
+
+TYPE_CHECKING = False  # as typing has it, whose import a hook need not wait for
+if TYPE_CHECKING:
+    from deft.guard.shell import Script
+
+# A program or the shell itself obeys these: PATH, LD_PRELOAD, BASH_ENV, DEFT_PYTHON, the `path` of zsh, …
+OBEYED = re.compile(
+    r"(?:LD_|DYLD_|BASH|ZSH|ZDOT|GIT_|PYTHON|DEFT_|XDG_|CLAUDE|TAO_|SSH_|DOCKER_|KUBE|SLURM|NODE_|NPM_|PERL|"
+    r"RUBY|JAVA_|LESS|MAN|GREP_|RIPGREP|AWK|PROMPT|PS[0-9]|RPS|CUDA_|NVIDIA_|PIP_|UV_|CONDA|TERM|LC_|HIST)\w*|"
+    r"PATH|IFS|ENV|HOME|SHELL|SHELLOPTS|PAGER|EDITOR|VISUAL|BROWSER|CDPATH|FPATH|TMPDIR|TMP|TEMP|"
+    r"POSIXLY_CORRECT|GLOBIGNORE|EXECIGNORE|OPTIND|FUNCNEST|TMOUT|MAIL|MAILPATH|INPUTRC|LOCPATH|NLSPATH|"
+    r"READNULLCMD|NULLCMD|DIRSTACK|LANG|PWD|OLDPWD|STTY|KEYTIMEOUT|WORDCHARS|FIGNORE|_|"
+    r"f?path|cdpath|mailpath|manpath|module_path|prompt|aliases|commands|functions|options|parameters|"
+    r"[gs]aliases|dis_\w+|argv|status|histchars|watch|psvar|signals|reply|zsh\w*",
+    re.ASCII,
+)
+# These change only how the one command behind them prints.
+BEFORE_ONE_COMMAND = ("LC_ALL", "LC_CTYPE", "LC_NUMERIC", "LC_COLLATE", "LANG", "TZ", "NO_COLOR", "COLUMNS")
+SIMPLE_VALUE = re.compile(r"[\w./:@%+,=-]*")
+
+
+def is_free_name(name: str) -> bool:
+    """Say whether a script may give this name a value without any program or the shell acting on it."""
+    return NAME.fullmatch(name) is not None and name not in os.environ and not OBEYED.fullmatch(name)
+
+
+def resolved(word: Word, script: Script) -> Word:
+    """Return a word with the variables replaced to which the script gives exactly one plain value.
+
+    The assignment may not have run and the word be empty when the shell comes to it, so this holds for
+    arguments only, never for the word that names the command.
+    """
+    return Word([_resolved_part(part, script) for part in word.parts])
+
+
+def _resolved_part(part: Part, script: Script) -> Part:
+    if part.kind != VARIABLE:
+        return part
+    values = script.values.get(part.text, [])
+    value = values[0].literal() if len(values) == 1 else None
+    if part.text == "HOME":
+        value = os.environ.get("HOME")
+    if value is None or part.default or not SIMPLE_VALUE.fullmatch(value):
+        return part
+    return Part(TEXT, value, part.quoted)

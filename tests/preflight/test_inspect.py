@@ -89,3 +89,15 @@ def test_a_spec_without_a_light_is_refused_before_gap_analysis_would(workspace):
     workspace.baseline_spec.write_text(text)
     with pytest.raises(InputRefused, match="names no light"):
         inspect_workspace(workspace)
+
+
+def test_names_that_gap_analysis_would_read_as_numbers_are_refused(workspace):
+    table = read_table(workspace.kpi_table)
+    names = [f"{number:03d}" for number in range(len(table))]
+    for name, row in zip(names, table.to_dict("records"), strict=True):
+        for folder in ("input_path", "golden_path"):
+            old = workspace.images / row[folder] / f"{row['object_name']}_{LIGHT}.png"
+            old.rename(old.with_name(f"{name}_{LIGHT}.png"))
+    write_table(workspace.kpi_table, table.assign(object_name=names))
+    with pytest.raises(InputRefused, match="every object_name is a number"):
+        inspect_workspace(workspace)

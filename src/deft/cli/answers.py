@@ -29,7 +29,8 @@ def find_run(path: Path) -> RunFolder:
         return RunFolder(found)
     runs = [run for run in Workspace.at(found).runs() if run.plan.is_file()]
     if not runs:
-        raise StateConflict("workspace has no run yet", value=found, hint=f"deft preflight {found}")
+        where = shlex.quote(str(found))
+        raise StateConflict("workspace has no run yet", value=found, hint=f"deft preflight {where}")
     return runs[-1]
 
 
@@ -103,15 +104,59 @@ def _next_command(run: RunFolder, status: str) -> str:
 
 
 def _fit(record: Record) -> Record:
-    """Drop the oldest log lines until the record fits into a kilobyte."""
-    while len(json.dumps(record, ensure_ascii=False).encode()) > ANSWER_BYTES and record["log"]:
-        record["log"] = record["log"][1:]
+    """Shorten a record, the least needed first, until it is a line of at most a kilobyte.
+
+    Paths below the run become relative to it; where the run's own path fills the line, the reader is told
+    to stand there.
+    """
+    where = shlex.quote(record["run"])
+    for shorten in (*[_drop_line] * LAST_LINES, _relative, _brief_error, _count_images, _leave_run):
+        if _bytes(record) <= ANSWER_BYTES:
+            return record
+        record = shorten(record)
+    if _bytes(record) > ANSWER_BYTES:
+        record["next"] = f"cd to the run folder, then: {record['next'].replace(where, '.')}"
     return record
+
+
+def _bytes(record: Record) -> int:
+    return len(json.dumps(record, ensure_ascii=False).encode()) + 1
+
+
+def _drop_line(record: Record) -> Record:
+    return {**record, "log": record["log"][1:]}
+
+
+def _relative(record: Record) -> Record:
+    below = f"{record['run']}/"
+    names = [name for name in ("look_at", "report", "model") if name in record]
+    return {**record, **{name: record[name].removeprefix(below) for name in names}}
+
+
+def _brief_error(record: Record) -> Record:
+    found = record.get("error")
+    if isinstance(found, dict):
+        return {**record, "error": {name: _shortened(str(part)) for name, part in found.items()}}
+    return {**record, "error": _shortened(found)} if found else record
+
+
+def _shortened(text: str, length: int = 100) -> str:
+    """Keep both ends: a message begins with its fact, a path ends with its name."""
+    half = length // 2
+    return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
+
+
+def _count_images(record: Record) -> Record:
+    return {**record, "images": len(record["images"])} if "images" in record else record
+
+
+def _leave_run(record: Record) -> Record:
+    return {name: value for name, value in record.items() if name != "run"}
 
 
 def answer_text(record: Record) -> str:
     """Return the answer for a person."""
-    lines = [f"{record['status']}: {record['run']}", *(f"  {line}" for line in record["log"])]
+    lines = [f"{record['status']}: {record.get('run', '')}", *(f"  {line}" for line in record["log"])]
     for name in ("progress", "look_at", "error", "stop_reason", "best", "far_pct", "report"):
         if record.get(name) not in (None, {}, ""):
             lines.append(f"{name.replace('_', ' ')}: {_text(record[name])}")

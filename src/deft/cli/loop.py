@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,17 +93,17 @@ def approve(workspace: Path) -> None:
     from deft.errors import NotApproved
     from deft.guard.words import is_approval
     from deft.run.gate import approve as record_approval
-    from deft.run.gate import pending_for, require_terminal
+    from deft.run.gate import require_terminal, waiting_plan
     from deft.workspace.layout import Workspace
 
     found = Workspace.at(workspace)
     require_terminal()
-    plan = pending_for(found)
-    name = plan["run_id"] if plan else "the waiting plan"
-    if not is_approval(click.prompt(f"Run {name} as summarised? (yes/no)", default="no")):
-        raise NotApproved("not approved; nothing was started", hint=f"deft approve {found.root}")
+    plan = waiting_plan(found)
+    where = shlex.quote(str(found.root))
+    if not is_approval(click.prompt(f"Run {plan['run_id']} as summarised? (yes/no)", default="no")):
+        raise NotApproved("not approved; nothing was started", hint=f"deft approve {where}")
     record = record_approval(found, by="terminal")
-    following = (plan or {}).get("command", f"deft run {found.root}")
+    following = plan.get("command", f"deft run {where}")
     emit({"status": "approved", "run_id": record["run_id"], "next": following}, _approved)
 
 
@@ -163,7 +164,7 @@ def spot_check(place: Path, verdicts: tuple[str, ...]) -> None:
         record, following = record_alone(place, verdicts), f"deft report rca {place}"
     else:
         found = find_run(place)
-        record, following = _record_verdicts(found, verdicts), f"deft run {found.root} --until judgement"
+        record, following = _record_verdicts(found, verdicts), f"{_run_command(found)} --until judgement"
     corrections = len(record["proposed_corrections"])
     shown = {"status": "recorded", "proposed_corrections": corrections, "next": following}
     emit(shown, lambda kept: f"recorded\nnext: {kept['next']}")
@@ -180,6 +181,10 @@ def _record_verdicts(run: RunFolder, verdicts: tuple[str, ...]) -> dict[str, Any
     return record_verdicts(run, plan, LoopLog(run.log), verdicts)
 
 
+def _run_command(found: RunFolder) -> str:
+    return f"deft run {shlex.quote(str(found.root))}"
+
+
 @click.command()
 @_place
 def stop(place: Path) -> None:
@@ -188,7 +193,7 @@ def stop(place: Path) -> None:
 
     found = find_run(place)
     stopped = stop_runner(found)
-    record = {"status": "stopped" if stopped else "not running", "next": f"deft run {found.root}"}
+    record = {"status": "stopped" if stopped else "not running", "next": _run_command(found)}
     emit(record, lambda shown: f"{shown['status']}\nnext: {shown['next']}")
 
 

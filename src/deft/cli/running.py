@@ -26,13 +26,14 @@ def start_or_join(place: Path, *, until_judgement: bool) -> RunFolder:
     An approved plan that waits becomes a new run; else the unfinished run goes on. Raises NotApproved,
     and StateConflict naming the input that changed since the approval.
     """
-    run = _existing(place) or _open(Workspace.at(place))
-    plan = files.read_json(run.plan)
-    if holder(run) is None and next_stage(read(run.log), plan) is not None:
-        require_approval(run, plan)
-        check_drift(plan, run.workspace)
-        require_unchanged_images(plan, run.workspace)
-        start_runner(run, until_judgement=until_judgement)
+    run = _existing(place)
+    if run is None:
+        run = _open(Workspace.at(place))
+    elif holder(run) is not None or next_stage(read(run.log), files.read_json(run.plan)) is None:
+        return run
+    else:
+        _require_as_agreed(run, files.read_json(run.plan))
+    start_runner(run, until_judgement=until_judgement)
     return run
 
 
@@ -47,9 +48,16 @@ def _existing(place: Path) -> RunFolder | None:
 def _open(workspace: Workspace) -> RunFolder:
     plan = pending_run(workspace)
     if plan is not None:
-        require_approval(workspace, plan)
-        require_unchanged_images(plan, workspace)
+        _require_as_agreed(workspace, plan)
     return open_run(workspace)
+
+
+def _require_as_agreed(place: Workspace | RunFolder, plan: dict[str, Any]) -> None:
+    """Ask for the approval, then look at the tables, then at the images: the most telling name comes first."""
+    workspace = place.workspace if isinstance(place, RunFolder) else place
+    require_approval(place, plan)
+    check_drift(plan, workspace)
+    require_unchanged_images(plan, workspace)
 
 
 def follow(run: RunFolder, *, wait_seconds: float | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,5 +153,5 @@ def require_unchanged_images(plan: dict[str, Any], workspace: Workspace) -> None
             raise StateConflict(
                 "input changed since the approval",
                 value=name,
-                hint=f"put it back, or deft preflight {workspace.root} and approve again",
+                hint=f"put it back, or deft preflight {shlex.quote(str(workspace.root))} and approve again",
             )

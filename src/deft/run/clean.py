@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def superfluous_checkpoints(run: RunFolder) -> list[Path]:
     Raises StateConflict while a runner works on the run.
     """
     if holder(run) is not None:
-        raise StateConflict("run is busy", value=run.root, hint=f"deft stop {run.root}")
+        raise StateConflict("run is busy", value=run.root, hint=f"deft stop {shlex.quote(str(run.root))}")
     state = fold(files.read_json(run.plan), read(run.log))
     found: list[Path] = []
     for name, phase in state["iterations"].items():

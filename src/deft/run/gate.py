@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,17 +52,28 @@ def pending_run(workspace: Workspace) -> Plan | None:
     return plan if plan is not None and plan.get("kind", LOOP) == LOOP else None
 
 
+def waiting_plan(workspace: Workspace) -> Plan:
+    """Return the plan that waits for a workspace; raises NotApproved with the way to one."""
+    plan = pending_for(workspace)
+    if plan is None:
+        raise _nothing_waits(workspace)
+    return plan
+
+
+def _nothing_waits(workspace: Workspace) -> NotApproved:
+    where = shlex.quote(str(workspace.root))
+    return NotApproved(
+        "no plan waits for this workspace", value=workspace.root, hint=f"deft preflight {where}"
+    )
+
+
 def approve(workspace: Workspace, *, by: By, session_id: str | None = None) -> Record:
     """Record the approval of the plan that waits; returns the signed record.
 
     `terminal` holds only at a terminal and outside any agent, `demo` only for a workspace that `deft demo`
     drew. Raises NotApproved with the reason.
     """
-    plan = pending_for(workspace)
-    if plan is None:
-        raise NotApproved(
-            "no plan waits for this workspace", value=workspace.root, hint=f"deft preflight {workspace.root}"
-        )
+    plan = waiting_plan(workspace)
     if by == "terminal":
         require_terminal()
     if by == "demo":
@@ -97,7 +109,7 @@ def _require_drawn(workspace: Workspace) -> None:
         raise NotApproved(
             "the demo approves only a workspace that it drew itself",
             value=workspace.root,
-            hint=f"deft approve {workspace.root}",
+            hint=f"deft approve {shlex.quote(str(workspace.root))}",
         )
 
 
@@ -140,10 +152,12 @@ def _not_approved(fault: Exception, record: Record | None, plan: Plan) -> NotApp
     known = isinstance(fault, approval.ApprovalFault)
     reason = str(fault) if known else f"the approval is unusable ({fault!r})"
     changed = _changed_since(record, plan) if isinstance(fault, approval.PlanChanged) else []
+    where = shlex.quote(str(plan.get("workspace")))
+    again = f"deft preflight {where}, then let the user approve the summary"
     return NotApproved(
         reason,
         value=", ".join(changed[:5]) or plan.get("run_id"),
-        hint=f"deft preflight {plan.get('workspace')}, then let the user approve the summary",
+        hint=again if record else f"deft approve {where}",
     )
 
 
@@ -179,7 +193,7 @@ def check_drift(plan: Plan, workspace: Workspace, settings: Mapping[str, Any] | 
             raise StateConflict(
                 f"input {_what_happened(agreed, found)} since the plan was made",
                 value=name,
-                hint=f"put it back, or deft preflight {workspace.root}",
+                hint=f"put it back, or deft preflight {shlex.quote(str(workspace.root))}",
             )
     for name, value in (settings or {}).items():
         agreed = plan["settings"].get(name, {}).get("value", MISSING)
@@ -187,7 +201,7 @@ def check_drift(plan: Plan, workspace: Workspace, settings: Mapping[str, Any] | 
             raise StateConflict(
                 f"parameter {name} is not the approved one ({_brief(agreed)})",
                 value=_brief(value),
-                hint=f"deft preflight {workspace.root} with the new value",
+                hint=f"deft preflight {shlex.quote(str(workspace.root))} with the new value",
             )
 
 
@@ -212,9 +226,7 @@ def open_run(workspace: Workspace) -> RunFolder:
     """
     plan = pending_run(workspace)
     if plan is None:
-        raise NotApproved(
-            "no plan waits for this workspace", value=workspace.root, hint=f"deft preflight {workspace.root}"
-        )
+        raise _nothing_waits(workspace)
     record = require_approval(workspace, plan)
     check_drift(plan, workspace)
     run = RunFolder(workspace.results / plan["run_id"])

@@ -7,6 +7,7 @@ same process (boot, pid and start time) is alive. Nothing ever has to be unlocke
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -110,4 +111,5 @@ def _busy(run: RunFolder) -> RunBusy:
         if found
         else "a process that is just starting, just ending, or on another host"
     )
-    return RunBusy("run is busy", value=who, hint=f"deft status {run.root}, or deft stop {run.root}")
+    where = shlex.quote(str(run.root))
+    return RunBusy("run is busy", value=who, hint=f"deft status {where}, or deft stop {where}")

@@ -10,19 +10,22 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from deft.cli import documentation_tables
+from deft.cli.documentation_tables import table
 from deft.cli.verbs import VERBS
 from deft.errors import StateConflict, UsageError
 from deft.files import parse_yaml, read_text, write_text
 from deft.platforms.catalogue import read_catalogue
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+DOCUMENTS = ("*.md", "references/*.md", "agents/*.md", "skills/*/*.md", "skills/*/references/*.md")
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def verbs_table(_: Path) -> str:
     """Return every verb with its section and what it is for."""
     rows = [(f"`deft {name}`", verb.summary) for name, verb in VERBS.items()]
-    return _table(("verb", "what it does"), rows)
+    return table(("verb", "what it does"), rows)
 
 
 def skills_table(repository: Path) -> str:
@@ -31,7 +34,7 @@ def skills_table(repository: Path) -> str:
     rows = [
         (f"[`{path.parent.name}`](skills/{path.parent.name}/SKILL.md)", _description(path)) for path in skills
     ]
-    return _table(("skill", "when"), rows)
+    return table(("skill", "when"), rows)
 
 
 def platforms_table(_: Path) -> str:
@@ -40,24 +43,20 @@ def platforms_table(_: Path) -> str:
         (f"`{platform.name}`", ", ".join(platform.aliases), ", ".join(platform.credential_names()))
         for platform in read_catalogue().platforms
     ]
-    return _table(("platform", "also called", "credentials (by name)"), rows)
+    return table(("platform", "also called", "credentials (by name)"), rows)
 
 
 TABLES: dict[str, Callable[[Path], str]] = {
     "verbs": verbs_table,
     "skills": skills_table,
     "platforms": platforms_table,
+    **documentation_tables.TABLES,
 }
 
 
 def _description(skill: Path) -> str:
     frontmatter = parse_yaml(read_text(skill).split("---")[1], skill)
     return str(frontmatter["description"])
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def rendered(text: str, repository: Path) -> str:
@@ -73,7 +72,7 @@ def rendered(text: str, repository: Path) -> str:
 
 def stale_documents(repository: Path) -> dict[Path, str]:
     """Return the documents whose blocks differ from the code, with the text that they should have."""
-    documents = [*sorted(repository.glob("*.md")), *sorted((repository / "references").glob("*.md"))]
+    documents = [path for pattern in DOCUMENTS for path in sorted(repository.glob(pattern))]
     texts = {path: read_text(path) for path in documents}
     fresh = {path: rendered(text, repository) for path, text in texts.items()}
     return {path: text for path, text in fresh.items() if text != texts[path]}

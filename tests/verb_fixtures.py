@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 
 import pytest
@@ -39,7 +41,10 @@ def run_in_process(monkeypatch: pytest.MonkeyPatch, *, render: bool = False) -> 
         assert holder(run) is None
         started.append(run)
         (run.runner / "outcome.json").unlink(missing_ok=True)
-        runner.work(run, until_judgement=until_judgement)
+        with contextlib.redirect_stdout(
+            io.StringIO()
+        ):  # tools print; a runner's words go to a file of its own
+            runner.work(run, until_judgement=until_judgement)
 
     if not render:
         monkeypatch.setattr("deft.runner.render_report", lambda run: run.report)

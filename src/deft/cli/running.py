@@ -53,7 +53,7 @@ def _open(workspace: Workspace) -> RunFolder:
 
 
 def _require_as_agreed(place: Workspace | RunFolder, plan: dict[str, Any]) -> None:
-    """Ask for the approval, then look at the tables, then at the images: the most telling name comes first."""
+    """Ask for the approval, then compare the tables, then the images: the most telling name is first."""
     workspace = place.workspace if isinstance(place, RunFolder) else place
     require_approval(place, plan)
     check_drift(plan, workspace)

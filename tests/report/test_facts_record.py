@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -67,3 +68,8 @@ def test_publishing_again_keeps_the_prose_and_asks_for_nothing(tmp_path):
     path.write_text(TEXT.replace("TO WRITE: verdict", "All is well."), encoding="utf-8")
     assert publish(tmp_path, report())["write"] == {}
     assert "All is well." in path.read_text(encoding="utf-8")
+
+
+def test_signals_are_facts_too(tmp_path):
+    publish(tmp_path, replace(report(), signals={"defects missed": 2}))
+    assert written(tmp_path)["facts"] == {"signal.defects missed": 2}

@@ -13,6 +13,8 @@ import pytest
 from deft.cli.main import main
 from deft.embedding.sets import EmbeddingSet, write_embeddings
 from deft.errors import InputRefused
+from deft.guard.reports import problems_of
+from deft.report.facts_record import publish
 from deft.report.markdown import prose, word_count
 from deft.report.mining_report import NAME, SECTIONS, mining_report
 
@@ -164,3 +166,15 @@ def test_the_verb_works_on_a_search_alone(alone, capsys):
 def test_kept_pairs_of_both_ends_are_shown_to_be_looked_at(search):
     section = mining_report(search).text.split("## Output Sanity")[1].split("## Recommended")[0]
     assert section.count("_SolderLight.png` | `") == 6
+
+
+def test_a_finished_report_passes_the_check_of_the_hooks_and_an_invented_number_does_not(alone):
+    publish(alone, mining_report(alone))
+    path = alone / NAME
+    assert [line for line in problems_of(str(path)) if line.startswith("to write")]
+    facts = json.loads((alone / "facts.json").read_text())["facts"]
+    true, false = f"{facts['kept']} rows were kept.", "It was 987.6 before."
+    path.write_text(finished_text(path.read_text()).replace(PROSE, PROSE + true))
+    assert problems_of(str(path)) == []
+    path.write_text(path.read_text().replace(true, false))
+    assert any("987.6" in line for line in problems_of(str(path)))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from deft import files
 from deft.cli.main import main
 from deft.errors import InputRefused
+from deft.guard.reports import problems_of
 from deft.report.facts_record import publish
 from deft.report.markdown import prose, word_count
 from deft.report.rca_report import NAME, SECTIONS, UNREACHABLE_SECTIONS, rca_report
@@ -196,3 +199,28 @@ def test_what_the_writer_wrote_stays(alone):
 def test_an_unknown_kind_of_report_is_refused(capsys):
     assert main(["report", "poem", "run"]) == 2
     assert "html, rca, mining, summary" in capsys.readouterr().err
+
+
+def test_a_finished_report_passes_the_check_of_the_hooks_and_an_invented_number_does_not(alone):
+    publish(alone, rca_report(alone))
+    path = alone / NAME
+    assert [line for line in problems_of(str(path)) if line.startswith("to write")]
+    facts = json.loads((alone / "facts.json").read_text())["facts"]
+    true, false = f"FAR is {100 * facts['far']:.2f} %.", "It was 987.6 before."
+    path.write_text(finished_text(path.read_text()).replace(PROSE, PROSE + true))
+    assert problems_of(str(path)) == []
+    path.write_text(path.read_text().replace(true, false))
+    assert any("987.6" in line for line in problems_of(str(path)))
+
+
+def test_the_answer_of_the_verb_shows_no_raw_text_of_the_data(alone, capsys):
+    spec = alone / "vcn_aoi_spec.yaml"
+    source = files.read_yaml(spec)["inference_results_dir"]
+    kpi = json.loads((Path(source) / "kpi.json").read_text())
+    kpi["far_at_100"]["deciding_defect"]["label"] = "x`\u202e|" + "y" * 5000
+    (alone / "kpi.json").write_text(json.dumps(kpi))
+    spec.write_text(spec.read_text().replace(source, str(alone)))
+    assert main(["report", "rca", str(alone), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["figures"]["deciding.label"]
+    assert len(shown) == 200
+    assert not set(shown) & set("`\u202e|")

@@ -60,7 +60,7 @@ def _print_summary(place: Path) -> None:
 
 
 def _render_markdown(kind: str, place: Path) -> None:
-    from deft.report.facts_record import publish
+    from deft.report.facts_record import facts_record, publish
     from deft.report.mining_report import mining_report
     from deft.report.rca_report import rca_report
     from deft.run.by_hand import require_guard
@@ -70,7 +70,8 @@ def _render_markdown(kind: str, place: Path) -> None:
     guarded = require_guard(folder)
     say_unguarded(guarded or (folder / "plan.json").is_file(), folder)
     found = render[kind](folder)
-    figures = {name: found.facts[name] for name in HEADLINES[kind] if found.facts.get(name) is not None}
+    facts = facts_record(found)["facts"]
+    figures = {name: facts[name] for name in HEADLINES[kind] if name in facts}
     told = {"figures": figures, "signals": dict(found.signals)}
     emit({"status": "rendered", **publish(folder, found), **told}, _rendered)
 

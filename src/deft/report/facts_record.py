@@ -52,7 +52,8 @@ def publish(folder: Path, report: Report) -> Record:
 
 def facts_record(report: Report) -> Record:
     """Return the record that is facts.json; figures without a value are left out."""
-    facts = {name: _fact(value) for name, value in report.facts.items()}
+    signals = {f"signal.{name}": count for name, count in report.signals.items()}
+    facts = {name: _fact(value) for name, value in {**report.facts, **signals}.items()}
     return {
         "schema_version": SCHEMA_VERSION,
         "report": report.name,

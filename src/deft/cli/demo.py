@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,18 +28,17 @@ def demo(workspace: Path, fresh: bool, quick: bool, seed: int) -> None:
 
     A second call resumes an interrupted demo, or shows the finished one.
     """
-    from deft.cli.answers import answer
+    from deft.cli.answers import answer, answer_text
     from deft.cli.demo_result import result_record, result_text
     from deft.cli.output import emit
-    from deft.cli.running import follow
-    from deft.runner import start_runner
+    from deft.cli.running import follow, start_or_join
 
     run = _prepare(workspace.expanduser().resolve(), fresh=fresh, quick=quick, seed=seed)
     if answer(run)["status"] != "complete":
-        start_runner(run, until_judgement=False)
+        start_or_join(run.root, until_judgement=False)
         outcome = follow(run, wait_seconds=None)
         if outcome["status"] != "complete":
-            emit(answer(run), lambda record: f"{record['status']}: {record.get('error')}")
+            emit(answer(run), answer_text)
             raise SystemExit(int(outcome.get("exit_code", 1)))
     emit(result_record(run), lambda record: result_text(run, record))
 
@@ -47,10 +47,9 @@ def _prepare(root: Path, *, fresh: bool, quick: bool, seed: int) -> Any:
     """Return the demo's run: the last one of this workspace, or a new one, drawn and approved."""
     from deft.workspace.layout import Workspace
 
-    if fresh and root.exists():
-        _require_drawn(root)
-        shutil.rmtree(root)
-    if not root.exists():
+    if fresh and not _is_vacant(root):
+        _remove(root)
+    if _is_vacant(root):
         _draw(root, quick=quick, seed=seed)
     made = _require_drawn(root)
     if (made.get("seed"), made.get("quick")) != (seed, quick):
@@ -60,6 +59,25 @@ def _prepare(root: Path, *, fresh: bool, quick: bool, seed: int) -> Any:
     found = Workspace.at(root)
     runs = [run for run in found.runs() if run.plan.is_file()]
     return runs[-1] if runs else _plan(found, quick=quick, seed=seed)
+
+
+def _is_vacant(root: Path) -> bool:
+    return not root.exists() or (root.is_dir() and not any(root.iterdir()))
+
+
+def _remove(root: Path) -> None:
+    """Remove a workspace that the demo drew and nobody works in."""
+    from deft.run.lock import holder
+    from deft.workspace.layout import Workspace
+
+    _require_drawn(root)
+    for run in Workspace(root).runs():
+        if holder(run) is not None:
+            where = shlex.quote(str(run.root))
+            raise StateConflict(
+                "a run works in the demo workspace", value=run.root, hint=f"deft stop {where}"
+            )
+    shutil.rmtree(root)
 
 
 def _require_drawn(root: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from deft import files
@@ -54,7 +55,7 @@ def result_text(run: RunFolder, record: Record) -> str:
             f"Stopped: {record['stop_reason']}; best model: {record['best']}.",
             "",
             f"Report:        {record['report']}",
-            f"Score images:  deft score TABLE.csv --model {record['model']}",
+            f"Score images:  deft score TABLE.csv --model {shlex.quote(record['model'])}",
             "Your own data: deft import folders --help, then deft preflight, deft approve, deft run",
         ]
     )

@@ -1,0 +1,70 @@
+"""Scoring in production, as a shell calls it."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from deft import files
+from deft.workspace.layout import RunFolder
+from stub_platform import StubPlatform
+from verb_fixtures import tree
+
+
+@pytest.fixture
+def model(finished, monkeypatch):
+    stub = StubPlatform()
+    monkeypatch.setattr("deft.score.platform_named", lambda name: stub)
+    return finished.best_model
+
+
+def test_a_table_is_scored_and_judged_beside_the_runs_own_files(finished, model, tmp_path, say):
+    workspace = finished.workspace
+    before = tree(workspace.root)
+    output = tmp_path / "scores.csv"
+    words = ("--model", model, "--images-dir", workspace.images, "--output", output)
+    said = say("score", workspace.kpi_table, *words)
+    assert said.code == 0
+    table = files.read_csv(output, required=("siamese_score", "verdict"))
+    assert said.record["rows"] == len(table) == 45
+    assert said.record["rejected"] == (table["verdict"] == "NO_PASS").sum()
+    assert tree(workspace.root) == before
+
+
+def test_without_an_image_root_a_tables_own_folder_is_meant(finished, model, tmp_path, say):
+    table = shutil.copy(finished.workspace.kpi_table, tmp_path)
+    said = say("score", table, "--model", model, "--output", tmp_path / "scores.csv")
+    assert said.code == 3
+    assert f"{tmp_path}/kpi/board0/C0_SolderLight.png" in said.err
+    assert not (tmp_path / "scores.csv").exists()
+
+
+def test_a_folder_of_images_is_scored_against_its_goldens(finished, model, tmp_path, say):
+    workspace = finished.workspace
+    words = ("--goldens", workspace.original_images, "--model", model, "--output", tmp_path / "scores.csv")
+    assert say("score", workspace.reconstructed_images, *words).record["rows"] == 6
+
+
+def test_a_folder_without_goldens_is_a_usage_error(finished, model, tmp_path, say):
+    said = say("score", finished.workspace.reconstructed_images, "--model", model)
+    assert (said.code, said.record["error"]["hint"]) == (2, "add --goldens FOLDER")
+
+
+def test_a_model_that_is_not_there_is_refused(finished, tmp_path, say):
+    said = say("score", finished.workspace.kpi_table, "--model", tmp_path / "best_model.json")
+    assert said.code == 3
+    assert "best_model.json" in said.err
+
+
+def test_a_person_reads_the_verdicts_and_the_warning(finished, model, tmp_path, say, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    warned = {"distance": 0.4, "warning": "scores have drifted", "rows": 60}
+    monkeypatch.setattr("deft.score.drift", lambda scores, record: warned)
+    workspace = finished.workspace
+    output = tmp_path / "scores.csv"
+    words = ("--model", model, "--images-dir", workspace.images, "--output", output)
+    lines = say("score", workspace.kpi_table, *words).out.splitlines()
+    threshold = files.read_json(RunFolder(model.parent).best_model)["threshold"]
+    assert lines[0].endswith(f" of 45 rejected at {threshold!r}")
+    assert lines[1:] == [f"scores and verdicts: {output}", "warning: scores have drifted"]

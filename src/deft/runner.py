@@ -28,6 +28,7 @@ RUNNING, FAILED, STOPPED = "running", "failed", "stopped"
 POLL_SECONDS = 0.2
 START_SECONDS = 20.0
 STOP_SECONDS = 30.0
+SOURCE = str(Path(__file__).resolve().parents[1])
 Record = dict[str, Any]
 
 
@@ -41,18 +42,22 @@ def start_runner(run: RunFolder, *, until_judgement: bool) -> None:
         return
     run.runner.mkdir(parents=True, exist_ok=True)
     _outcome_path(run).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "deft.runner", str(run.root)]
-    source = str(Path(__file__).resolve().parents[1])
     with open(run.runner / "output.log", "ab") as output:
         child = subprocess.Popen(
-            command + (["--until-judgement"] if until_judgement else []),
+            runner_command(run, until_judgement),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": source},
+            env={**os.environ, "PYTHONPATH": SOURCE},
         )
     _await_start(run, child)
+
+
+def runner_command(run: RunFolder, until_judgement: bool) -> list[str]:
+    """Return the command line of a run's runner."""
+    command = [sys.executable, "-m", "deft.runner", str(run.root)]
+    return [*command, "--until-judgement"] if until_judgement else command
 
 
 def _await_start(run: RunFolder, child: subprocess.Popen[bytes]) -> None:

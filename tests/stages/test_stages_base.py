@@ -9,8 +9,9 @@ import pytest
 from deft import files
 from deft.errors import Corruption, InputRefused
 from deft.run.log import LoopLog, read
+from deft.run.manifests import verify_manifest
 from deft.run.state import fold
-from deft.stages.base import Outcome, Stage, StageContext, verify_manifest
+from deft.stages.base import Outcome, Stage, StageContext
 from loop_fixtures import SILENT, new_run
 
 
@@ -85,6 +86,29 @@ def test_a_folder_that_was_renamed_but_not_logged_is_adopted_without_working_aga
 
 def _dead(log, entry):
     raise KeyboardInterrupt
+
+
+def test_a_folder_with_its_manifest_but_not_yet_its_name_is_adopted_without_working_again(
+    context, monkeypatch
+):
+    monkeypatch.setattr("deft.stages.base._put_in_place", _dead)
+    with pytest.raises(KeyboardInterrupt):
+        execute(context, Probe())
+    monkeypatch.undo()
+    again = Probe()
+    execute(context, again)
+    assert again.worked == 0
+    assert not list(context.phase.root.glob("*.attempt-*"))
+    assert sorted(path.name for path in context.phase.train.iterdir()) == ["manifest.json", "model.txt"]
+
+
+def test_what_a_stage_read_stands_in_its_manifest_in_the_log_and_in_the_state(context):
+    state = execute(context, Probe())
+    name = "train/base/training_set.csv"
+    read_by = {name: files.sha256_of_file(context.run.workspace.training_table)}
+    assert verify_manifest(context.phase.train)["inputs"] == read_by
+    assert read(context.run.log)[-1]["outcome"]["inputs"] == read_by
+    assert state["iterations"]["baseline"]["stages"]["train"]["inputs"] == read_by
 
 
 def test_a_finished_folder_made_from_other_inputs_is_replaced(context, monkeypatch):

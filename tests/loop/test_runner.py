@@ -1,0 +1,290 @@
+"""The detached runner: one holds a run, it outlives whoever started it, it ends cleanly when asked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from deft import files, runner
+from deft.cli import running
+from deft.cli.answers import answer
+from deft.cli.running import follow, start_or_join
+from deft.errors import NotApproved, RunBusy, StageFailed, StateConflict
+from deft.preflight.plan import make_plan
+from deft.run.audit import audit_run
+from deft.run.gate import save_pending
+from deft.run.lock import holder
+from deft.run.log import read
+from deft.runner import join_runner, outcome_of, progress_of, start_runner, stop_runner, work
+from loop_children import child, start_and_join, work_as_runner
+from loop_fixtures import SETTINGS, TARGET, open_approved_run, use_stub
+from tiny_workspace import make_workspace
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """Give the signals back that `runner.main` takes."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    use_stub(monkeypatch)
+    monkeypatch.setattr(runner, "render_report", lambda run: run.report)
+    return make_workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def run(workspace):
+    return open_approved_run(workspace, max_iterations=1)
+
+
+class Held:
+    """A runner in a process of its own that waits at its first tool call until it may go on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.started = folder, []
+        for name in ("reached", "go"):
+            os.mkfifo(folder / name)
+
+    def start(self, run, *, function=work_as_runner) -> BaseProcess:
+        process = child(function, str(run.root), str(self.folder))
+        self.started.append(process)
+        assert (self.folder / "reached").read_text() == "here"
+        return process
+
+    def let_go(self) -> None:
+        (self.folder / "go").write_text("go")
+
+    def end(self) -> None:
+        """Leave nobody behind after a test that failed half way."""
+        for process in self.started:
+            process.kill()
+            process.join()
+        with contextlib.suppress(OSError):  # nobody waits
+            os.close(os.open(self.folder / "go", os.O_WRONLY | os.O_NONBLOCK))
+
+
+@pytest.fixture
+def held(tmp_path) -> Iterator[Held]:
+    (tmp_path / "hold").mkdir()
+    found = Held(tmp_path / "hold")
+    yield found
+    found.end()
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in files.files_below(folder)} if folder.exists() else {}
+
+
+# --- one runner a run ------------------------------------------------------------------------
+
+
+def test_a_second_holder_is_refused_with_the_pid_and_the_start_of_the_first(run, held):
+    process = held.start(run)
+    with pytest.raises(RunBusy, match=f"pid {process.pid}, since 20") as refusal:
+        work(run, until_judgement=False)
+    assert "deft stop" in refusal.value.hint
+    assert runner.main([str(run.root)]) == RunBusy.exit_code
+    held.let_go()
+    process.join()
+    assert process.exitcode == 0
+    assert outcome_of(run)["status"] == "complete"
+
+
+def test_starting_a_run_that_is_already_at_work_starts_nothing(run, held, monkeypatch):
+    process = held.start(run)
+    monkeypatch.setattr(runner.subprocess, "Popen", lambda *words, **options: pytest.fail("started"))
+    start_runner(run, until_judgement=False)
+    assert start_or_join(run.root, until_judgement=False) == run
+    held.let_go()
+    process.join()
+
+
+def test_a_runner_that_was_killed_leaves_no_word_and_the_run_goes_on_from_its_log(run, held):
+    process = held.start(run)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert holder(run) is None
+    assert outcome_of(run) == {"status": "stopped", "reason": "the runner was killed"}
+    again = child(work_as_runner, str(run.root), "")
+    again.join()
+    assert outcome_of(run)["status"] == "complete"
+    assert audit_run(run)["status"] == "agrees"
+
+
+# --- stopping --------------------------------------------------------------------------------
+
+
+def test_a_runner_that_is_asked_to_stop_ends_without_an_error_and_the_run_resumes(run, held):
+    process = held.start(run)
+    assert stop_runner(run) is True
+    process.join()
+    assert process.exitcode == 0
+    assert outcome_of(run)["status"] == "stopped"
+    assert [entry for entry in read(run.log) if entry["status"] == "error"] == []
+    assert answer(run)["status"] == "stopped"
+    again = child(work_as_runner, str(run.root), "")
+    again.join()
+    assert outcome_of(run)["status"] == "complete"
+    assert read(run.log)[1]["attempt"] == 1
+    assert audit_run(run)["status"] == "agrees"
+
+
+def test_there_is_nothing_to_stop_where_nobody_runs(run):
+    assert stop_runner(run) is False
+
+
+def test_a_runner_that_does_not_end_in_time_is_named(run, held, monkeypatch):
+    process = held.start(run)
+    monkeypatch.setattr(runner, "STOP_SECONDS", -1.0)
+    monkeypatch.setattr(runner.os, "kill", lambda pid, number: None)
+    with pytest.raises(StageFailed, match=f"pid {process.pid}"):
+        stop_runner(run)
+    held.let_go()
+    process.join()
+
+
+# --- joining ---------------------------------------------------------------------------------
+
+
+def test_joining_without_patience_answers_that_the_run_is_running_and_what_it_does(run, held):
+    process = held.start(run)
+    assert join_runner(run, wait_seconds=0)["status"] == "running"
+    assert follow(run, wait_seconds=0)["status"] == "running"
+    assert answer(run)["status"] == "running"
+    held.let_go()
+    assert join_runner(run, wait_seconds=None)["status"] == "complete"
+    process.join()
+    assert answer(run)["status"] == "complete"
+    assert progress_of(run) == {}
+
+
+def test_the_end_of_whoever_joined_does_not_end_the_runner(run, held):
+    joiner = held.start(run, function=start_and_join)
+    found = holder(run)
+    assert found is not None
+    assert found.pid != joiner.pid
+    assert os.getsid(found.pid) != os.getsid(joiner.pid)
+    os.killpg(joiner.pid, signal.SIGHUP)
+    os.killpg(joiner.pid, signal.SIGKILL)
+    joiner.join()
+    assert holder(run) == found
+    held.let_go()
+    assert join_runner(run, wait_seconds=None)["status"] == "complete"
+
+
+def test_a_runner_pauses_where_eyes_are_needed(run):
+    process = child(work_as_runner, str(run.root), "", "--until-judgement")
+    process.join()
+    assert outcome_of(run)["status"] == "judgement"
+    assert answer(run)["look_at"].endswith("rca_images")
+
+
+# --- the last word ---------------------------------------------------------------------------
+
+
+def test_a_failed_stage_is_the_runners_last_word_and_its_exit_code(run, monkeypatch):
+    picture = next(run.workspace.mining_pool.rglob("*.png"))
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    assert runner.main([str(run.root)]) == 3
+    last = outcome_of(run)
+    assert (last["status"], last["exit_code"]) == ("failed", 3)
+    assert "changed during the run" in last["error"]["fact"]
+    assert last["error"]["hint"]
+
+
+def test_a_fault_of_the_program_is_told_with_the_file_that_holds_its_trace(run, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "run_loop", lambda *words, **options: 1 / 0)
+    assert work(run, until_judgement=False)["status"] == "failed"
+    assert "output.log" in outcome_of(run)["error"]["hint"]
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_drawn_does_not_end_the_run(run, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "render_report", lambda run: 1 / 0)
+    assert work(run, until_judgement=False)["status"] == "complete"
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_runner_that_dies_at_once_is_reported_with_the_file_to_read(run, monkeypatch):
+    monkeypatch.setattr(runner, "runner_command", lambda run, until_judgement: ["false"])
+    with pytest.raises(StageFailed, match="did not start"):
+        start_runner(run, until_judgement=False)
+
+
+def test_the_runner_is_this_package_under_this_interpreter(run):
+    assert runner.runner_command(run, True)[1:] == ["-m", "deft.runner", str(run.root), "--until-judgement"]
+    assert "--until-judgement" not in runner.runner_command(run, False)
+
+
+# --- the gate --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_runner(monkeypatch):
+    monkeypatch.setattr(running, "start_runner", lambda run, **options: pytest.fail("a runner was started"))
+
+
+def test_nothing_under_results_changes_before_the_approval(workspace, no_runner):
+    plan, _, _ = make_plan(workspace, target=TARGET, platform="embedded", given=SETTINGS)
+    save_pending(plan)
+    before = tree(workspace.root)
+    with pytest.raises(NotApproved):
+        start_or_join(workspace.root, until_judgement=False)
+    assert not workspace.results.exists()
+    assert tree(workspace.root) == before
+
+
+def test_a_run_whose_approval_is_gone_is_left_as_it_is(run, no_runner):
+    run.approval.unlink()
+    before = tree(run.workspace.results)
+    for go_on in (lambda: start_or_join(run.root, until_judgement=False), lambda: run_quietly(run)):
+        with pytest.raises(NotApproved):
+            go_on()
+    assert tree(run.workspace.results) == before
+
+
+def run_quietly(run):
+    from deft.loop import run_loop
+    from loop_fixtures import SILENT
+
+    return run_loop(run, SILENT)
+
+
+@pytest.mark.parametrize(
+    "name", ["kpi/testing_set.csv", "train/base/training_set.csv", "specs/baseline_spec.yaml"]
+)
+def test_an_input_that_changed_after_the_approval_is_refused_by_its_name(run, no_runner, name):
+    path = run.workspace.root / name
+    path.write_bytes(path.read_bytes() + b"\n")
+    before = tree(run.workspace.results)
+    with pytest.raises(StateConflict, match=name):
+        start_or_join(run.root, until_judgement=False)
+    assert tree(run.workspace.results) == before
+
+
+def test_an_image_that_changed_after_the_approval_is_refused_by_its_table(run, no_runner):
+    picture = next((run.workspace.images / "kpi").rglob("*.png"))
+    picture.write_bytes(picture.read_bytes() + b"\0")
+    with pytest.raises(StateConflict, match=r"kpi/testing_set\.csv"):
+        start_or_join(run.root, until_judgement=False)
+
+
+def test_a_parameter_that_changed_after_the_approval_is_refused_by_its_name(run, no_runner):
+    plan = files.read_json(run.plan)
+    plan["settings"]["num_epochs"]["value"] = 99
+    files.write_json(run.plan, plan)
+    with pytest.raises(NotApproved, match="num_epochs"):
+        start_or_join(run.root, until_judgement=False)

@@ -1,0 +1,54 @@
+"""What may differ between two runs of the same plan: times, and the hashes and names made of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from deft import files
+from deft.workspace.layout import RunFolder
+
+TIME_FIELDS = ("ts", "seconds", "duration_sec")
+RESULTS_FOLDER = re.compile(r"\d{4}-\d{2}-\d{2}_\d{6}")
+KEY = re.compile(r'"key": ?"[0-9a-f]{64}"')
+HASH = re.compile(r"[0-9a-f]{64}")
+FIELD = re.compile(rf'"({"|".join(TIME_FIELDS)})": ?("[^"]*"|[0-9.e-]+)')
+SIZE_OF_MANIFEST = re.compile(r'("path": ?"[^"]*manifest\.json",\s*"sha256": ?"[^"]*",\s*"size": ?)\d+')
+
+
+def tree_without_times(run: RunFolder) -> dict[str, bytes]:
+    """Return every file of a run by its name, times taken out.
+
+    A hash is replaced by what it is the hash of (a file of the run, a line of the log), so that two trees
+    are equal only where their hashes point to the same things. A stage's key hashes names that hold times.
+    """
+    paths = [path for path in files.files_below(run.root) if path.name != ".loop_log.lock"]
+    meaning = _meanings(run, paths)
+    return {_name(path, run): _without_times(path.read_bytes(), meaning) for path in sorted(paths)}
+
+
+def _name(path: Path, run: RunFolder) -> str:
+    return RESULTS_FOLDER.sub("TIME", path.relative_to(run.root).as_posix())
+
+
+def _meanings(run: RunFolder, paths: list[Path]) -> dict[str, str]:
+    meaning = {
+        files.sha256_of_file(path): f"hash of {_name(path, run)}" for path in sorted(paths, reverse=True)
+    }
+    for line in run.log.read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        meaning[entry["sha256"]] = f"hash of line {entry['seq']}"
+    return meaning
+
+
+def _without_times(content: bytes, meaning: dict[str, str]) -> bytes:
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content
+    text = RESULTS_FOLDER.sub("TIME", text)
+    text = KEY.sub('"key": "KEY"', text)
+    text = FIELD.sub(r'"\1": TIME', text)
+    text = SIZE_OF_MANIFEST.sub(r"\1SIZE", text)
+    return HASH.sub(lambda found: meaning.get(found[0], found[0]), text).encode("utf-8")

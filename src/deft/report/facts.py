@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from deft.run.log import read
 from deft.run.places import Places
 from deft.run.state import fold
 from deft.workspace.components import kpi_components
-from deft.workspace.layout import RunFolder
+from deft.workspace.layout import RunFolder, Workspace
+from deft.workspace.rows import FIRST_DATA_ROW
 
 Record = dict[str, Any]
 WEAKEST = 10
@@ -51,8 +53,9 @@ class RunFacts:
         return dict(self.evaluated.get(self.state["incumbent"], {}))
 
     def place(self, recorded: str) -> Path:
-        """Return a recorded absolute path where it is now: a run and its workspace may have been moved."""
-        return Places.of(self.run, self.plan).found(recorded)
+        """Return a recorded path where it is now: run and workspace may have been moved, or the run alone."""
+        moved = Places.of(self.run, self.plan).found(recorded)
+        return moved if moved.exists() else Path(recorded)
 
     def scores(self, phase: str) -> pd.DataFrame:
         """Return the scored KPI table of a phase."""
@@ -107,13 +110,23 @@ class RunFacts:
             examples.append((str(target), rows["source_filepath"].tolist(), float(rows["similarity"].max())))
         return examples[:MINED_TARGETS]
 
+    @cached_property
+    def _components(self) -> pd.DataFrame:
+        """The rows of the KPI table with their images; none where the workspace is out of reach."""
+        for workspace in (self.run.workspace, Workspace(Path(self.plan["workspace"]))):
+            if workspace.kpi_table.is_file():
+                return kpi_components(workspace)
+        return pd.DataFrame()
+
     def deciding_picture(self, phase: Record) -> tuple[Path, Path] | None:
-        """Return the image and golden of the defect that alone sets FAR at 100 % recall."""
-        row = phase["kpi"]["far_at_100"]["deciding_defect"]["row"]
-        components = kpi_components(self.run.workspace)
-        if not 1 <= row <= len(components):
+        """Return the image and golden of the defect that alone sets FAR at 100 % recall, if still there."""
+        defect = phase["kpi"]["far_at_100"]["deciding_defect"]
+        position = defect["row"] - FIRST_DATA_ROW
+        if not 0 <= position < len(self._components):
             return None
-        found = components.iloc[row - 1]
+        found = self._components.iloc[position]
+        if found["component_id"] != defect["component_id"]:
+            return None
         return Path(found["filepath"]), Path(found["golden_filepath"])
 
     def training_rows(self) -> list[Record]:

@@ -102,11 +102,10 @@ def _flags(facts: RunFacts, phase: str) -> Any:
 
 
 def _deciding(facts: RunFacts) -> list[Record]:
-    """Return, per phase, the one defect that sets FAR at 100 % recall, with its pictures."""
+    """Return, per phase, the one defect that sets FAR at 100 % recall, with its pictures if there are any."""
     found = []
     for name, phase in facts.evaluated.items():
-        pictures = facts.deciding_picture(phase)
-        if pictures is not None:
-            defect = phase["kpi"]["far_at_100"]["deciding_defect"]
-            found.append({"phase": name, **defect, "image": pictures[0], "golden": pictures[1]})
+        image, golden = facts.deciding_picture(phase) or ("", "")
+        defect = phase["kpi"]["far_at_100"]["deciding_defect"]
+        found.append({"phase": name, **defect, "image": image, "golden": golden})
     return found

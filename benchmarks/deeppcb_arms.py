@@ -18,7 +18,7 @@ from benchmarks.runs import FIGURES, phases, private_state, run_all, run_loop_on
 SEEDS = (21, 22, 23, 24, 25)
 POOLS = {"balanced": None, "3 % defects": 0.03}
 ARMS = ("targets", "random", "none")
-ITERATIONS = 2
+ITERATIONS = 1
 SOURCE = Path("../shared/data/deeppcb")
 OUTPUT = Path("build/benchmarks/deeppcb_arms.jsonl")
 

@@ -18,7 +18,7 @@ from typing import Any
 from deft import files
 from deft.errors import DeftError, RunBusy, StageFailed, storage_fault
 from deft.loop import run_loop
-from deft.progress import FileProgress
+from deft.progress import FileProgress, read_progress
 from deft.report.render import render_report
 from deft.run.lock import RunLock, holder
 from deft.run.log import utc_now
@@ -92,12 +92,7 @@ def outcome_of(run: RunFolder) -> Record:
 
 def progress_of(run: RunFolder) -> Record:
     """Return what the runner is doing, as far as it has said."""
-    path = run.runner / "progress.json"
-    try:
-        record: Record = files.read_json(path)
-    except DeftError:
-        return {}
-    return record
+    return read_progress(run.runner / "progress.json") or {}
 
 
 def stop_runner(run: RunFolder) -> bool:

@@ -221,3 +221,15 @@ def clean(place: Path, yes: bool) -> None:
         remove_checkpoints(found, paths)
     record = {"status": "removed" if yes else "would remove", "checkpoints": len(paths), "bytes": size}
     emit(record, lambda shown: f"{shown['status']} {shown['checkpoints']} checkpoints, {size / 1e6:.1f} MB")
+
+
+@click.command("rebuild-state")
+@_place
+def rebuild_state(place: Path) -> None:
+    """Write deft_state.json anew from plan and log alone; the bytes are those that were there."""
+    from deft.run.state import rebuild
+
+    found = find_run(place)
+    state = rebuild(found)
+    record = {"status": "rebuilt", "state": str(found.state), "lines": state["log"]["seq"]}
+    emit(record, lambda shown: f"{shown['state']} from {shown['lines']} lines")

@@ -107,12 +107,13 @@ def align_token_usage(
     from deft import files
     from deft.run.by_hand import guarding_run, require_guard
     from deft.run.tokens import align_token_usage as align
-    from deft.run.tokens import project_folder, transcript_files
+    from deft.run.tokens import project_folder, transcript_files, with_subagents
 
     guarded = require_guard(log_path)
     run = guarding_run(log_path)
     created_at = files.read_json(run.plan)["created_at"] if run else None
-    chosen = list(transcripts) or transcript_files(project_dir or project_folder(cwd or Path.cwd()))
+    named = [path for transcript in transcripts for path in with_subagents(transcript)]
+    chosen = named or transcript_files(project_dir or project_folder(cwd or Path.cwd()))
     usage = align(log_path, chosen, created_at=created_at, dry_run=dry_run)
     say_unguarded(guarded, log_path.parent)
     stages = {str(seq): record for seq, record in usage.items()}

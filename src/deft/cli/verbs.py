@@ -33,6 +33,7 @@ VERBS: dict[str, Verb] = {
     "stop": Verb(LOOP, "deft.cli.loop:stop", "End a run cleanly; it can be resumed."),
     "report": Verb(LOOP, "deft.cli.report:report", "Render the report of a run."),
     "audit": Verb(LOOP, "deft.cli.loop:audit", "Re-derive every record of a run from its artifacts."),
+    "rebuild-state": Verb(LOOP, "deft.cli.loop:rebuild_state", "Write the state anew from the log alone."),
     "compare": Verb(LOOP, "deft.cli.report:compare", "Set two runs side by side."),
     "clean": Verb(LOOP, "deft.cli.loop:clean", "Remove old checkpoints of finished runs."),
     "score": Verb(LOOP, "deft.cli.score:score", "Score new images with a handed-over model."),

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from deft import files
-from deft.metrics.target import Target
+from deft.metrics.target import Target, rows_needed
 from deft.run.log import read
 from deft.run.places import Places
 from deft.run.state import fold
@@ -62,6 +62,13 @@ class RunFacts:
         path = self.place(self.evaluated[phase]["inference_csv"])
         table = files.read_csv(path, required=("label", "siamese_score"))
         return table.assign(siamese_score=pd.to_numeric(table["siamese_score"]))
+
+    def rows_to_prove(self) -> str:
+        """Say how many rows, without one error, would prove the target at 95 % confidence."""
+        passing, defects = rows_needed(self.target)
+        parts = [f"{passing:,} PASS rows"] if passing else []
+        parts += [f"{defects:,} defect rows"] if defects else []
+        return f"To prove the target: {' and '.join(parts)} without one error." if parts else ""
 
     def verdict(self) -> str:
         """Say in one sentence what came of the target."""

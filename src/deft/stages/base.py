@@ -21,6 +21,7 @@ from deft.progress import Progress
 from deft.run.log import LoopLog
 from deft.run.manifests import MANIFEST, manifest_evidence, verify_manifest, write_manifest
 from deft.run.state import fold, write_state
+from deft.run.transitions import next_attempt
 from deft.versions import code_version
 from deft.workspace.layout import Phase, RunFolder, timestamp
 
@@ -99,7 +100,7 @@ class Stage(ABC):
 
     def execute(self, context: StageContext, log: LoopLog) -> Record:
         """Do the stage or adopt its finished folder, record it, and return the new state."""
-        attempt = 1 + _failures(log.read(), context.phase.name, self.name)
+        attempt = next_attempt(log.read(), context.phase.name, self.name)
         try:
             inputs = {
                 _relative(path, context.run): files.sha256_of_file(path) for path in self.reads(context)
@@ -214,15 +215,6 @@ def _append(context: StageContext, log: LoopLog, entry: Record) -> Record:
     entries = log.read()
     write_state(context.run, context.plan, entries)
     return fold(context.plan, entries)
-
-
-def _failures(entries: Sequence[Record], phase: str, stage: str) -> int:
-    """Count logged failures only: a killed attempt left no line and is done again under its number."""
-    return sum(
-        1
-        for entry in entries
-        if entry["iter"] == phase and entry["stage"] == stage and entry["status"] == "error"
-    )
 
 
 def _relative(path: Path, run: RunFolder) -> str:

@@ -36,18 +36,18 @@ def user_prompt_submit(raw: bytes, environment: Mapping[str, str], plugin_root: 
     try:
         if skill is not None:
             engagement.engage(session, skill)
-        return _heard(approval.hear(prompt, session))
+        return _heard(approval.hear(prompt, session), engagement.plan_of(session))
     except (OSError, approval.ApprovalFault, KeyError) as fault:
         return _not_heard(skill, session, fault)
 
 
-def _heard(record: dict[str, Any] | None) -> Answer:
+def _heard(record: dict[str, Any] | None, plan: dict[str, Any] | None) -> Answer:
     if record is None:
         return SILENT
     workspace = shlex.quote(record["workspace"])
-    followed = "deft run {} --until judgement".format(workspace)
+    followed = str((plan or {}).get("command") or "deft run {} --until judgement".format(workspace))
     if record["decision"] != "approved":
-        followed = "nothing may start; deft preflight {} makes another plan".format(workspace)
+        followed = "nothing may start; ask what to change and make another plan"
     what = "{} the plan of {}".format(record["decision"], record["run_id"])
     return Answer("deft: the user {}; recorded. Next: {}\n".format(what, shown(followed)))
 
@@ -91,10 +91,12 @@ def _absolute(path: str, event: Mapping[str, Any]) -> str:
 def _look_at(
     report: str, event: Mapping[str, Any], environment: Mapping[str, str], plugin_root: str
 ) -> list[str]:
-    """Package a report and return what is wrong with it."""
+    """Return what is wrong with a report; package it if nothing is."""
     name = os.path.basename(report)
     session = engagement.session_of(event, environment)
     found = ["{}: {}.".format(name, problem) for problem in reports.problems_of(report)]
+    if found:
+        return found
     try:
         package(report, plugin_root, str(event.get("transcript_path") or ""), environment, session)
     except (OSError, NotPackaged) as fault:

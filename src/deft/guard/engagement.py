@@ -122,9 +122,9 @@ def is_approved(plan: dict[str, Any]) -> bool:
 
 
 def plan_at(place: str) -> dict[str, Any] | None:
-    """Return the plan that a run folder follows, or in a workspace the one that `deft run` would follow."""
+    """Return the plan of a folder of results, or in a workspace the one that `deft run` would follow."""
     found = os.path.realpath(place)
-    if RUN_NAME.fullmatch(os.path.basename(found)):
+    if os.path.lexists(os.path.join(found, "plan.json")):
         return approval.read_record(os.path.join(found, "plan.json"))
     waiting = approval.pending_plan(found)
     if waiting is not None:

@@ -1,37 +1,22 @@
-"""Whether a tool call may go ahead: the decision of the PreToolUse hook.
+"""The decision of the PreToolUse hook: whether the gate is engaged, and then whether a call may go ahead.
 
-Standard library only, Python 3.8 on. While the gate is engaged, before approval only reading passes and the
-verbs of `deft` that read; after it, side effects on the workspace, the run and the machine pass through
-`deft` alone. Whatever goes wrong here blocks the call.
+Standard library only, Python 3.8 on. In a session that has nothing to do with this plugin it says nothing and
+loads little; where it guards, whatever goes wrong blocks the call.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-
-from deft.guard import engagement, places
-from deft.guard.events import SILENT, BadEvent, blocked, denied, read_event, text_field
-from deft.guard.launches import Judge, Refused
-from deft.guard.messages import refusal
+from deft.guard import engagement
+from deft.guard.events import SILENT, BadEvent, blocked, denied, read_event
 from deft.guard.skills import is_our_skill
 
 TYPE_CHECKING = False  # as typing has it, whose import a hook need not wait for
 if TYPE_CHECKING:
-    from typing import Any, Iterator, Mapping
+    from typing import Any, Mapping
 
     from deft.guard.events import Answer
-    from deft.guard.shell_words import Word
 
-READING_VERBS = (
-    *("doctor", "preflight", "status", "next", "audit", "compare"),
-    *("validate-csv", "list-tao-platforms", "resolve-versions-key"),
-)
-WRITING_TOOLS = ("Write", "Edit", "MultiEdit", "NotebookEdit")
-DELAYED_TOOLS = re.compile(r"Cron(?:Create|Update)|ScheduleWakeup|RemoteTrigger")
 OWN_FAULT = "a fault of its own; nothing was let through"
-COMMAND_KEYS = re.compile(r"(?i)command|cmd|script|code|shell|args?|argv")
 
 
 def pre_tool_use(raw: bytes, environment: Mapping[str, str], plugin_root: str) -> Answer:
@@ -57,11 +42,7 @@ def _answer(event: dict[str, Any], session: str | None, plugin_root: str) -> Ans
             return blocked("it cannot be kept ({})".format(fault))
     if not reason and not engagement.is_engaged(session):
         return SILENT
-    try:
-        ToolCall(event, session, plugin_root).judge()
-    except Refused as refused:
-        return denied(refusal(str(refused), refused.program, engagement.plan_of(session)))
-    return SILENT
+    return _judged(event, session, plugin_root)
 
 
 def reason_to_engage(event: Mapping[str, Any], plugin_root: str) -> str | None:
@@ -72,121 +53,19 @@ def reason_to_engage(event: Mapping[str, Any], plugin_root: str) -> str | None:
     if event.get("tool_name") == "Skill" and isinstance(skill, str) and is_our_skill(skill, plugin_root):
         return skill
     if isinstance(command, str) and "deft" in command and "preflight" in command:
-        return "deft preflight" if _verbs_of(command, event, plugin_root).count("preflight") else None
+        from deft.guard.tool_calls import calls_preflight
+
+        return "preflight" if calls_preflight(command, str(event.get("cwd") or "/"), plugin_root) else None
     return None
 
 
-def _verbs_of(command: str, event: Mapping[str, Any], plugin_root: str) -> list[str]:
-    """Return the verbs of `deft` that a command calls, up to what cannot be read."""
-    verbs = []  # type: list[str]
+def _judged(event: dict[str, Any], session: str | None, plugin_root: str) -> Answer:
+    from deft.guard.launches import Refused
+    from deft.guard.messages import refusal
+    from deft.guard.tool_calls import ToolCall
 
-    def note(verb: str, arguments: list[Word], folders: list[str]) -> bool:
-        verbs.append(verb)
-        return True
-
-    with contextlib.suppress(Refused):
-        Judge(str(event.get("cwd") or "/"), plugin_root, note, lambda *_: True).judge(command)
-    return verbs
-
-
-class ToolCall:
-    """One call of a tool in a session where the gate is engaged."""
-
-    def __init__(self, event: dict[str, Any], session: str | None, plugin_root: str) -> None:
-        self.tool = text_field(event, "tool_name")
-        self.folder = str(event.get("cwd") or "/")
-        self.session, self.plugin_root = session, plugin_root
-        given = event.get("tool_input")
-        if not isinstance(given, dict):
-            raise BadEvent("the event has no tool_input")
-        self.given = given  # type: dict[str, Any]
-
-    def judge(self) -> None:
-        """Raise Refused unless the call may go ahead, BadEvent if it is not to be understood."""
-        if self.tool == "Skill":
-            return
-        if DELAYED_TOOLS.fullmatch(self.tool):
-            raise Refused("{} would speak in the user's place later".format(self.tool), self.tool)
-        if self.tool == "Bash" or (self.tool == "Monitor" and "command" in self.given):
-            self.judge_command(text_field(self.given, "command"))
-        elif self.tool in WRITING_TOOLS:
-            self.judge_path(self.given.get("file_path") or self.given.get("notebook_path"))
-        elif self.plan() is None:
-            raise Refused("{} may have an effect".format(self.tool[:60]), self.tool)
-        elif self.tool.startswith("mcp__") or self.tool == "PowerShell":
-            self.judge_values()
-
-    def plan(self) -> dict[str, Any] | None:
-        return engagement.approved_plan(self.session)
-
-    def judge_command(self, command: str) -> None:
-        Judge(self.folder, self.plugin_root, self.may_run, self.may_do).judge(command)
-
-    def judge_path(self, path: object) -> None:
-        if not isinstance(path, str) or not path:
-            raise BadEvent("the event has no file_path")
-        plan = self.plan()
-        if plan is None:
-            raise Refused("{} writes a file".format(self.tool), self.tool)
-        reason = self.why_guarded(path, plan)
-        if reason is not None:
-            raise Refused(
-                "{} is not written by hand: {}".format(os.path.basename(path)[:60], reason), self.tool
-            )
-
-    def why_guarded(self, path: str, plan: dict[str, Any]) -> str | None:
-        unfinished = plan if engagement.unfinished_state(plan) is not None else None
-        return places.why_guarded(os.path.join(self.folder, path), self.plugin_root, unfinished)
-
-    def judge_values(self) -> None:
-        """Judge what a tool of another server is given: commands as commands, paths as paths."""
-        for key, value in _texts(self.given):
-            if COMMAND_KEYS.fullmatch(key):
-                self.judge_command(value)
-            elif "/" in value:
-                self.judge_path(value)
-
-    # --- what a command may do -------------------------------------------------------------------------
-
-    def may_run(self, verb: str, arguments: list[Word], folders: list[str]) -> bool:
-        """Say whether a verb of `deft` may run now."""
-        words = [word.literal() or "" for word in arguments]
-        if verb == "approve":
-            return False
-        if verb in READING_VERBS or (verb == "tool" and _only_shows(words)):
-            return True
-        if self.plan() is not None:
-            return True
-        return self.session is not None and any(
-            engagement.join(self.session, os.path.join(folder, place))
-            for folder in folders[:1]
-            for place in [*(word for word in words if "/" in word), "."]
-        )
-
-    def may_do(self, name: str, arguments: list[Word], folders: list[str]) -> bool:
-        """Say whether another program may do something after approval: it has nothing to do with the run."""
-        words = [word.literal() for word in arguments]
-        plan = self.plan()
-        if plan is None or len(folders) != 1 or None in words:
-            return False
-        paths = [str(word) for word in words if word and not word.startswith("-")]
-        if name == "git" and paths[:1] in (["add"], ["commit"]) and words[0] == paths[0]:
-            return True
-        untouched = all(self.why_guarded(os.path.join(folders[0], path), plan) is None for path in paths)
-        return name in ("mkdir", "touch") and untouched
-
-
-def _only_shows(words: list[str]) -> bool:
-    plain = [word for word in words[:2] if word and not word.startswith("-")]
-    return len(plain) == 2 and "--cfg=job" in words and "--" not in words
-
-
-def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from _texts(item, str(name))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item, key)
+    try:
+        ToolCall(event, session, plugin_root).judge()
+    except Refused as refused:
+        return denied(refusal(str(refused), refused.program, engagement.plan_of(session)))
+    return SILENT

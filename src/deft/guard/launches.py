@@ -11,7 +11,7 @@ import re
 
 from deft.guard.reading import only_reads, reads_with_any_arguments
 from deft.guard.shell import MAX_DEPTH, WRITING, Script
-from deft.guard.shell_words import PATTERN, VARIABLE, Unparsable, Word
+from deft.guard.shell_words import PATTERN, TEXT, VARIABLE, Unparsable, Word
 from deft.guard.variables import BEFORE_ONE_COMMAND, is_free_name, resolved
 
 TYPE_CHECKING = False  # as typing has it, whose import a hook need not wait for
@@ -139,8 +139,8 @@ class Judge:
         literal = word.bare() if word.bare() in ("[", "[[") else word.literal()
         if literal is not None:
             return [literal]
-        head = word.parts[0]
-        rest = Word(word.parts[1:]).literal() or ""
+        parts = [part for part in word.parts if part.kind != TEXT or part.text]
+        head, rest = parts[0], Word(parts[1:]).literal() or ""
         if not rest.startswith("/"):
             return None
         if head.kind == PATTERN and head.text == "~":

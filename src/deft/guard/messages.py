@@ -43,7 +43,8 @@ def refusal(reason: str, program: str, plan: dict[str, Any] | None) -> str:
         return " ".join([fact, NO_PLAN, READING_IS_FREE])
     if not engagement.is_approved(plan):
         return " ".join([fact, WAITING.format(plan["run_id"]), READING_IS_FREE])
-    command = "deft run {} --until judgement".format(shlex.quote(engagement.run_folder(plan)))
+    following = "deft run {} --until judgement".format(shlex.quote(engagement.run_folder(plan)))
+    command = str(plan.get("command") or following)
     return "{} {}".format(fact, instead_of(program).format(run=command))
 
 

@@ -75,14 +75,15 @@ def _files(root: str) -> Iterable[str]:
 
 
 def _plan(folder: str, session: str | None) -> str | None:
-    """Return the plan of the run that a folder lies in, else of the session's run."""
+    """Return the plan of the step or the run that a folder lies in, else of the session's run."""
     place = os.path.realpath(folder)
     while place != os.path.dirname(place):
-        if engagement.RUN_NAME.fullmatch(os.path.basename(place)):
+        if os.path.isfile(os.path.join(place, "plan.json")):
             return os.path.join(place, "plan.json")
         place = os.path.dirname(place)
     plan = engagement.plan_of(session)
-    return os.path.join(engagement.run_folder(plan), "plan.json") if plan else None
+    found = os.path.join(engagement.run_folder(plan), "plan.json") if plan else ""
+    return found if os.path.isfile(found) else None
 
 
 def _copy(source: str, target: str, root: str, redactor: Redactor) -> str:

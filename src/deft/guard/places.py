@@ -14,7 +14,9 @@ TYPE_CHECKING = False  # as typing has it, whose import a hook need not wait for
 if TYPE_CHECKING:
     from typing import Any, Mapping
 
-RUN_FILE = re.compile(r"/results/run_\d{8}_\d{6}(?:/(?P<rest>.*))?$", re.DOTALL)
+RESULTS = r"/(?:results/run_\d{8}_\d{6}|(?:rca|mining|routing)_results/\d{4}-\d\d-\d\d_\d{6})"
+RUN_FILE = re.compile(RESULTS + r"(?:/(?P<rest>.*))?$", re.DOTALL)
+RECORDS = ("deft_state.json", "loop_log.jsonl", "approval.json", "facts.json")
 PROSE = re.compile(r"(?:.*/)?(?:RCA_Report|Mining_Report|(?:baseline|iter\d+)_summary)\.md", re.DOTALL)
 CLIENT_FILES = re.compile(
     r"/\.claude(?:\.json$|/(?:settings[^/]*$|hooks/|plugins/|session-env/|agents/|skills/))"
@@ -41,7 +43,8 @@ def why_guarded(path: str, plugin_root: str, plan: Mapping[str, Any] | None) -> 
 
 def _why(path: str, plugin_root: str) -> str | None:
     run_file = RUN_FILE.search(path)
-    if run_file is not None and not PROSE.fullmatch(run_file["rest"] or ""):
+    in_results = run_file is not None and not PROSE.fullmatch(run_file["rest"] or "")
+    if in_results or os.path.basename(path) in RECORDS:
         return "records and results of a run are written by deft"
     if _within(path, approval.state_home()):
         return "plans and approvals are written by deft"

@@ -26,7 +26,7 @@ ANY_ARGUMENTS = _names(
     "ls dir cat tac nl head tail wc grep egrep fgrep cut tr paste join comm cmp diff stat du df realpath "
     "readlink basename dirname echo pwd true false : id whoami groups uname nproc free uptime lscpu lsblk "
     "md5sum sha1sum sha256sum sha512sum cksum base64 strings od hexdump rev fold expand column seq jq "
-    "ps pgrep which type sleep wait exit break continue sinfo squeue sacct sprio help"
+    "ps pgrep which type sleep wait sinfo squeue sacct sprio help"
 )
 VERSION_OF = _names(
     "python python3 docker podman kubectl git nvcc node npm gcc make cmake bash sbatch srun rg jq helm "
@@ -61,6 +61,7 @@ NVIDIA_SMI = re.compile(
 SED_PRINTS = re.compile(r"(?:/[^/\\\n]*/|[0-9$]+(?:,[0-9$+]+)?)p(?:;[0-9$]+(?:,[0-9$+]+)?p)*")
 AWK_ACTS = ("system", "|", ">", "getline", "@", "\\\n")
 DATE_SHOWS = re.compile(r"\+.*|-[uR]|-I\w*|-d.*|--(?:utc|iso-8601|date|rfc).*|[^-0-9].*", re.DOTALL)
+TEXTS_ONLY = re.compile(r"%%|%-?[0-9]*(?:\.[0-9]+)?[sb]")
 ARITHMETIC_TESTS = _names("-eq -ne -lt -le -gt -ge")
 BETWEEN_TESTS = _names("= == != -a -o -nt -ot -ef ]")
 BRACKET_TESTS = _names("-f -d -e -s -r -x -L -n -z ! == = != =~ ]]")
@@ -126,6 +127,12 @@ def _find(arguments: list[Word]) -> bool:
     return options is not None and not any(option in FIND_ACTS for option in options)
 
 
+def _ripgrep(arguments: list[Word]) -> bool:
+    options = _options(arguments)
+    acting = ("--pre", "--hostname-bin")
+    return options is not None and not any(option.partition("=")[0] in acting for option in options)
+
+
 def _docker(arguments: list[Word]) -> bool:
     first = [word.literal() for word in arguments[:2]]
     return bool(first) and (first[0] in DOCKER_READS or "/".join(map(str, first)) in DOCKER_READS)
@@ -151,7 +158,8 @@ def _git(arguments: list[Word]) -> bool:
     if options is None or any(_is_one_of(option, ("--output", "--ext-diff")) for option in options):
         return False
     if name in GIT_LISTS:
-        return all(word.literal() in GIT_LISTS[name] for word in rest[1:])
+        listed = all(word.literal() in GIT_LISTS[name] for word in rest[1:])
+        return listed and (len(rest) > 1 or name not in ("stash", "worktree"))
     return name in GIT_READS
 
 
@@ -174,8 +182,19 @@ def _awk(arguments: list[Word]) -> bool:
 
 
 def _printf(arguments: list[Word]) -> bool:
-    start = arguments[0].start() if arguments else None
-    return start is not None and not start.startswith("-")
+    """Let texts be printed; what zsh prints as a number it computes, and that may run commands."""
+    form = arguments[0].literal() if arguments else None
+    if form is None or form.startswith("-"):
+        return False
+    return not TEXTS_ONLY.sub("", form).count("%") or all(_is_number(word) for word in arguments[1:])
+
+
+def _is_number(word: Word) -> bool:
+    return re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", word.literal() or "") is not None
+
+
+def _numbers(arguments: list[Word]) -> bool:
+    return all(_is_number(word) for word in arguments)
 
 
 def _read(arguments: list[Word]) -> bool:
@@ -197,7 +216,7 @@ def _test(arguments: list[Word]) -> bool:
     words = [word.literal() for word in arguments]
     if any("[" in part.text for word in arguments for part in word.parts):
         return False
-    if any(word in ("-v", "-R") or word in ARITHMETIC_TESTS for word in words):
+    if any(word in ("-v", "-R", "-t") or word in ARITHMETIC_TESTS for word in words):
         return all(re.fullmatch(r"[0-9]+|\]|-[a-z]{2}", word or "") for word in words)
     after = [*words[1:], "]"]
     return all(
@@ -236,6 +255,9 @@ RULES = {
     "mawk": _awk,
     "gawk": _awk,
     "printf": _printf,
+    "exit": _numbers,
+    "break": _numbers,
+    "continue": _numbers,
     "read": _read,
     "set": _set,
     "date": _date,
@@ -245,7 +267,7 @@ RULES = {
     "pip": _pip,
     "pip3": _pip,
     "scontrol": _scontrol,
-    "rg": _without(("--pre", "--hostname-bin")),
+    "rg": _ripgrep,
     "sort": _without(("--output", "--compress-program", "--temporary-directory"), "oT"),
     "uniq": _without(operands=1),
     "tree": _without(("--output",), "oR"),

@@ -20,6 +20,7 @@ CONTROL = re.compile("[^\t\n -\ud7ff\ue000-\U0010ffff]|\x7f")
 BEFORE_A_COMMAND = frozenset(["if", "then", "elif", "else", "while", "until", "do", "!", "time", "{"])
 AFTER_A_COMMAND = frozenset(["fi", "done", "}"])
 NOT_FOLLOWED = frozenset(["case", "esac", "function", "select", "coproc", "in", "foreach", "repeat", "end"])
+RESERVED = BEFORE_A_COMMAND | AFTER_A_COMMAND | {"for"}
 ENDS = ("", ";", "|", "\n", ")")
 WRITING = (">", ">>", ">|", "&>", "&>>", ">&", "<>")
 
@@ -116,26 +117,37 @@ class Reader(WordReader):
 
     def read_command(self, certain: bool) -> None:
         if self.peek() == "(":
-            self.at += 1
-            self.read_list(")")
-            self.at += 1
-            self.read_rest(Command())
+            self.read_group()
             return
         command = Command()
         while self.read_redirection(command):
             pass
         word = None if self.at_end_of_command() else self.read_word()
         bare = None if word is None else word.bare()
+        if command.redirections and bare in RESERVED:
+            self.fail("{} stands behind a redirection".format(bare))
         if bare == "for":
             self.read_for()
         elif bare in NOT_FOLLOWED:
             self.fail("{} is not followed".format(bare))
         elif bare in AFTER_A_COMMAND:
             self.read_rest(command)
-        elif bare not in BEFORE_A_COMMAND or command.redirections:
+        elif bare not in BEFORE_A_COMMAND:
             self.read_simple(command, word)
             command.certain = certain and (self.peek() in ("", ";", "\n") or self.peek(2) == "&&")
             self.script.commands.append(command)
+
+    def read_group(self) -> None:
+        if self.peek(2) == "((":
+            self.fail("arithmetic is not followed")
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            self.fail("it is nested too deeply")
+        self.at += 1
+        self.read_list(")")
+        self.at += 1
+        self.read_rest(Command())
+        self.depth -= 1
 
     def read_rest(self, command: Command) -> None:
         """Read what may follow a closed group: redirections and nothing else."""
@@ -168,6 +180,8 @@ class Reader(WordReader):
             word = None if self.read_redirection(command) else self.read_word()
 
     def add_word(self, command: Command, word: Word) -> None:
+        if word.bare() == "}":
+            self.fail("zsh closes a group here")
         head = word.parts[0]
         given = None if command.words or head.quoted or head.kind != TEXT else ASSIGNMENT.match(head.text)
         if given is None:

@@ -202,12 +202,12 @@ class WordReader:
     def read_dollar(self, parts: list[Part], quoted: bool) -> None:
         if self.peek(2) == "((" and self.take(ARITHMETIC):
             parts.append(Part(OPAQUE, "", quoted))
+        elif self.peek() == "[" or self.peek(2) == "((":
+            self.fail("arithmetic is not followed")
         elif self.peek() == "(":
             self.read_substitution(parts, quoted)
         elif self.peek() == "{":
             self.read_braced(parts, quoted)
-        elif self.peek() == "[" or self.peek(2) == "((":
-            self.fail("arithmetic is not followed")
         elif self.peek() in ("'", '"') and self.peek() and not quoted:
             self.read_dollar_quotes(parts)
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 
-from deft.guard.shell_words import NAME, TEXT, VARIABLE, Part, Word
+from deft.guard.shell_words import NAME, PATTERN, TEXT, VARIABLE, Part, Word
 
 TYPE_CHECKING = False  # as typing has it, whose import a hook need not wait for
 if TYPE_CHECKING:
@@ -41,7 +41,16 @@ def resolved(word: Word, script: Script) -> Word:
     The assignment may not have run and the word be empty when the shell comes to it, so this holds for
     arguments only, never for the word that names the command.
     """
-    return Word([_resolved_part(part, script) for part in word.parts])
+    return Word([_resolved_part(part, script) for part in _from_home(word.parts)])
+
+
+def _from_home(parts: list[Part]) -> list[Part]:
+    """Return the parts of a word with a leading `~/` read as the shell reads it."""
+    home = os.environ.get("HOME", "")
+    tilde = len(parts) > 1 and parts[0].kind == PATTERN and parts[0].text == "~"
+    if not tilde or not SIMPLE_VALUE.fullmatch(home) or not parts[1].text.startswith("/") or parts[1].quoted:
+        return parts
+    return [Part(TEXT, home, False), *parts[1:]]
 
 
 def _resolved_part(part: Part, script: Script) -> Part:

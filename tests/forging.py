@@ -8,7 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pytest
+
 from deft import files
+from deft.errors import Corruption
+from deft.run.audit import audit_run
 from deft.run.log import GENESIS, entry_sha256
 from deft.run.manifests import MANIFEST
 from deft.run.state import fold
@@ -105,3 +110,18 @@ def change(run: RunFolder, step: str, edit: Callable[[Entry], None]) -> None:
         if _is(entry, step):
             edit(entry)
     reseal(run, entries)
+
+
+def rewrite_csv(path: Path, edit: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Write a table again after an edit."""
+    files.write_csv(path, edit(pd.read_csv(path, dtype=str, keep_default_na=False)))
+
+
+def refused(run: RunFolder, *words: str) -> str:
+    """Return the message of the audit, which must name each of these words and say what to do next."""
+    with pytest.raises(Corruption) as caught:
+        audit_run(run)
+    message = caught.value.message()
+    assert [word for word in words if word not in message] == []
+    assert caught.value.hint
+    return message

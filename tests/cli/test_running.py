@@ -72,6 +72,13 @@ def test_without_any_plan_the_way_to_one_is_named(workspace, started):
     assert not workspace.results.exists()
 
 
+def test_repeating_the_command_after_the_run_has_ended_answers_with_that_run(tmp_path, monkeypatch, started):
+    run, _ = new_run(tmp_path, monkeypatch, max_iterations=1)
+    run_loop(run, SILENT)
+    assert start_or_join(run.workspace.root, until_judgement=True) == run
+    assert started == []
+
+
 def test_repeating_the_command_goes_on_with_the_unfinished_run(tmp_path, monkeypatch, started):
     run, _ = new_run(tmp_path, monkeypatch)
     assert start_or_join(run.workspace.root, until_judgement=False) == run

@@ -42,7 +42,15 @@ def _existing(place: Path) -> RunFolder | None:
     if RUN_NAME.fullmatch(found.name):
         return find_run(found)
     workspace = Workspace.at(found)
-    return unfinished(workspace) if pending_run(workspace) is None else None
+    if pending_run(workspace) is not None:
+        return None
+    return unfinished(workspace) or _newest(workspace)
+
+
+def _newest(workspace: Workspace) -> RunFolder | None:
+    """Return the newest run: one that ended between two calls of the same command still answers."""
+    runs = [run for run in workspace.runs() if run.plan.is_file()]
+    return runs[-1] if runs else None
 
 
 def _open(workspace: Workspace) -> RunFolder:

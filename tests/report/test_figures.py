@@ -68,3 +68,16 @@ def test_a_perfect_model_is_drawn() -> None:
 def test_a_type_that_only_one_side_knows_is_drawn() -> None:
     new = {"scratch": {"rows": 3, "recall_at_far_1": 0.5}}
     assert figures.recall_by_label({}, new)[:4] == b"\x89PNG"
+
+
+def test_a_type_with_a_very_long_name_leaves_room_for_its_bars() -> None:
+    found = {"bridge": {"recall_at_far_1": 0.5, "rows": 4}, "<b>" * 200: {"recall_at_far_1": 0.1, "rows": 2}}
+    assert figures.recall_by_label(found, found)[:4] == b"\x89PNG"  # a chart without room is a warning
+    assert "…" in figures.recall_by_label(found, found, kind="svg").decode()
+
+
+def test_of_a_thousand_types_the_weakest_are_drawn() -> None:
+    found = {f"type {n}": {"recall_at_far_1": n / 1000, "rows": 1} for n in range(1000)}
+    picture = Image.open(io.BytesIO(figures.recall_by_label(found, found)))
+    assert picture.size[1] < 3000
+    assert "the 30 weakest of 1000" in figures.recall_by_label(found, found, kind="svg").decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deft.report.facts import RunFacts
-from deft.workspace.layout import RunFolder
+from deft.workspace.layout import BASELINE, RunFolder
 
 Record = dict[str, Any]
 FIGURES = ("far_at_100", "far_at_99_5", "far_at_99")
@@ -31,10 +31,19 @@ def _figure(facts: RunFacts, name: str) -> float | None:
     if not best:
         return None
     if name == "training_rows":
-        rows = facts.training_rows()
-        return sum(count for kind, count in rows[-1].items() if kind != "phase") if rows else None
+        return _training_rows(facts)
     value = best["kpi"][name]
     return float(value["far"] if isinstance(value, dict) else value)
+
+
+def _training_rows(facts: RunFacts) -> int | None:
+    """Count what the best model was trained on; the baseline's rows are the base of any iteration."""
+    for row in facts.training_rows():
+        if facts.state["incumbent"] == BASELINE:
+            return int(row["base"])
+        if row["phase"] == facts.state["incumbent"]:
+            return sum(count for kind, count in row.items() if kind != "phase")
+    return None
 
 
 def _same(sides: list[RunFacts], part: str, key: str) -> bool:

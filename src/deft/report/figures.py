@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BEFORE_COLOUR, AFTER_COLOUR, TARGET_COLOUR = "#9AA5B1", "#009E73", "#CC79A7"
 _LINEAR_UP_TO = 0.1  # percent
+MOST_LABELS, LONGEST_LABEL = 30, 28
 
 
 def far_against_recall(
@@ -132,8 +133,14 @@ def recall_by_label(
     title: str = "Defects found at 1 % false alarms, by type",
     kind: Format = "png",
 ) -> bytes:
-    """Draw a figure of `per_label` of two kpi.json records as pairs of bars, the weakest type on top."""
-    labels = sorted(set(before) | set(after), key=lambda label: (_value(before, label, figure_name), label))
+    """Draw a figure of `per_label` of two kpi.json records as pairs of bars, the weakest type on top.
+
+    Of very many types the weakest are drawn, and a very long name is cut: a chart has room for no more.
+    """
+    known = sorted(set(before) | set(after), key=lambda label: (_value(before, label, figure_name), label))
+    labels = known[:MOST_LABELS]
+    if len(labels) < len(known):
+        title = f"{title} (the {MOST_LABELS} weakest of {len(known)})"
     places = np.arange(len(labels))[::-1]
     with chart(7.2, 1.5 + 0.5 * len(labels)) as figure:
         axes = figure.subplots()
@@ -145,7 +152,7 @@ def recall_by_label(
             bars = axes.barh(places + shift, values, height=0.36, color=colour, label=name)
             axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=8.5)
         axes.set(title=title, xlabel="defects found (recall, %)", xlim=(0, 108), xticks=range(0, 101, 20))
-        axes.set_yticks(places, [f"{label} ({_rows(before, after, label)} rows)" for label in labels])
+        axes.set_yticks(places, [f"{_brief(label)} ({_rows(before, after, label)} rows)" for label in labels])
         axes.grid(visible=False, axis="y")
         figure.legend(loc="outside lower center", ncols=2)
         return encode(figure, kind)
@@ -153,6 +160,10 @@ def recall_by_label(
 
 def _value(side: Mapping[str, Mapping[str, Any]], label: str, figure_name: str) -> float:
     return float(side[label][figure_name]) if label in side else 0.0
+
+
+def _brief(label: str) -> str:
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
 
 
 def _rows(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]], label: str) -> int:

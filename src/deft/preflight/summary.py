@@ -100,7 +100,12 @@ def _notes(plan: dict[str, Any], inspection: Inspection, checks: Sequence[Check]
 
 
 def _costs(cost: dict[str, Any]) -> str:
-    disk = f"about {cost['disk_bytes'] / 1e9:.1f} GB on disk"
+    disk = f"about {_size(cost['disk_bytes'])} on disk"
     if cost["seconds"] is None:
         return f"Cost: {disk}; this platform's speed is not known."
-    return f"Cost: about {max(1, round(cost['seconds'] / 60))} minutes and {disk}."
+    minutes = max(1, round(cost["seconds"] / 60))
+    return f"Cost: about {minutes} minute{'s' if minutes > 1 else ''} and {disk}."
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"

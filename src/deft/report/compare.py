@@ -42,7 +42,7 @@ def _training_rows(facts: RunFacts) -> int | None:
         if facts.state["incumbent"] == BASELINE:
             return int(row["base"])
         if row["phase"] == facts.state["incumbent"]:
-            return sum(count for kind, count in row.items() if kind != "phase")
+            return sum(int(count) for kind, count in row.items() if kind != "phase")
     return None
 
 

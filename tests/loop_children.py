@@ -14,12 +14,10 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-import matplotlib.figure  # noqa: F401 - imported once in the server, not in each child
 import pytest
 
 from deft import files, runner
 from deft.loop import run_loop
-from deft.metrics import kpi_files
 from deft.platforms.base import ToolCall
 from deft.run import spot_check
 from deft.run.log import LoopLog
@@ -52,15 +50,9 @@ def _in_child(environment: dict[str, str], function: Callable[..., Any], argumen
     os.environ.clear()
     os.environ.update(environment)
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the tools talk; lives as long as the child
-    _draw_nothing()
+    runner.render_report = lambda run: run.report  # the page takes longer than the loop
     result = function(*arguments)
     sys.exit(result if isinstance(result, int) else 0)
-
-
-def _draw_nothing() -> None:
-    """Leave out the charts and the page, which take most of the time of a loop on the stub platform."""
-    kpi_files._pictures = lambda analysis, bins: {}
-    runner.render_report = lambda run: run.report
 
 
 # --- killed at a point of every stage --------------------------------------------------------
@@ -199,5 +191,5 @@ def start_and_join(root: str, hold: str) -> None:
 
 def detached(root: str, hold: str) -> None:
     """Be the process that `start_and_join` starts."""
-    _draw_nothing()
+    runner.render_report = lambda run: run.report
     sys.exit(work_as_runner(root, hold))

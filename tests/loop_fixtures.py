@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deft.metrics.kpi_summary import CONFUSION_AT_100, CONFUSION_AT_BEST, HISTOGRAM
 from deft.preflight.plan import make_plan
 from deft.progress import NullProgress
 from deft.run.gate import approve, open_run, remember_drawn, save_pending
@@ -15,6 +16,7 @@ from stub_platform import StubPlatform
 from tiny_workspace import make_workspace
 
 TARGET = "FAR < 0.1% at recall = 100%"
+PICTURES = dict.fromkeys((HISTOGRAM, CONFUSION_AT_BEST, CONFUSION_AT_100), b"drawn in other tests")
 SETTINGS: dict[str, Any] = {"max_iterations": 2, "top_k_per_target": 2, "threads": 1, "synthetic_share": 0.5}
 
 
@@ -23,6 +25,7 @@ def use_stub(monkeypatch: pytest.MonkeyPatch, platform: StubPlatform | None = No
     stub = platform or StubPlatform()
     for module in ("deft.loop", "deft.preflight.plan"):
         monkeypatch.setattr(f"{module}.platform_named", lambda name: stub)
+    monkeypatch.setattr("deft.metrics.kpi_files._pictures", lambda analysis, bins: PICTURES)
     return stub
 
 

@@ -25,6 +25,6 @@ def test_the_baseline_starts_from_scratch_and_says_so(finished, state):
 
 def test_a_training_that_validated_nothing_has_failed(tmp_path, monkeypatch):
     run, _ = new_run(tmp_path, monkeypatch)
-    monkeypatch.setattr("stub_platform._train", lambda call: files.write_text(call.log, ""))
+    monkeypatch.setattr("stub_platform._train", lambda call, losses: files.write_text(call.log, ""))
     with pytest.raises(StageFailed, match="without one validated epoch"):
         run_loop(run, SILENT)

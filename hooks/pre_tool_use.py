@@ -11,6 +11,7 @@ try:
 
     end(pre_tool_use(sys.stdin.buffer.read(MAX_BYTES + 1), os.environ, ROOT))
 except Exception as fault:  # noqa: BLE001 - where any session is guarded, a gate that cannot start stays shut
-    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    sys.stderr.write("deft gate: it cannot start ({!r})".format(fault)[:500])
-    os._exit(2 if os.path.lexists(os.path.join(state, "deft", "engaged")) else 0)
+    home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    if any(os.path.lexists(os.path.join(home, "deft", name)) for name in ("engaged", "sessions")):
+        sys.stderr.write("deft gate: it cannot start ({!r})".format(fault)[:500])
+        sys.exit(2)

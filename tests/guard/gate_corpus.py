@@ -73,7 +73,7 @@ LAUNCHES: dict[str, tuple[str, ...]] = {
         "./run.sh",
         "/tmp/ls -la",
         "../bin/deft status",
-        "/opt/x/docker run",
+        "/srv/x/docker run",
         "~/bin/ls",
         "bin/deft status",
     ),

@@ -86,14 +86,20 @@ def _plan(folder: str, session: str | None) -> str | None:
     return found if os.path.isfile(found) else None
 
 
+def _make_folder(folder: str, root: str) -> None:
+    """Make a private folder below `root`, through no link."""
+    if folder != root and os.path.islink(folder):
+        raise NotPackaged("{} leads elsewhere".format(folder))
+    if folder != root:
+        _make_folder(os.path.dirname(folder), root)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+
+
 def _copy(source: str, target: str, root: str, redactor: Redactor) -> str:
     """Copy a text line by line, without its secrets, to a file that only its owner may read."""
     folder = os.path.dirname(target)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    if os.path.realpath(folder) != os.path.join(os.path.realpath(root), os.path.relpath(folder, root)).rstrip(
-        "/."
-    ):
-        raise NotPackaged("{} leads elsewhere".format(folder))
+    _make_folder(folder, root)
     temporary = os.path.join(folder, ".{}.tmp".format(os.urandom(8).hex()))
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

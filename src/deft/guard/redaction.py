@@ -25,7 +25,7 @@ TOKEN = re.compile(
     r"hf_[A-Za-z0-9]{16,}|nvapi-[A-Za-z0-9_-]{16,}|gl(?:pat|dt|rt|ptt)-[A-Za-z0-9_-]{16,}"
     r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|(?:AKIA|ASIA)[0-9A-Z]{16}"
     r"|sk-[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-{5}.*?(?:-----END [A-Z ]*PRIVATE KEY-{5}|$)"
     r"|(?<=://)[^/\s:@\"']{1,100}:[^/\s:@\"']{3,}(?=@)",
     re.DOTALL,
 )

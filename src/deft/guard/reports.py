@@ -29,7 +29,9 @@ BLOCK = re.compile(
 )
 HEADING = re.compile(r"^#{1,6}[ \t]+(?:\d+[.)]?[ \t]+)?(.+?)[ \t]*#*$", re.MULTILINE)
 NO_PROSE = re.compile(r"<!--.*?-->|`[^`\n]*`|^[ \t]*(?:\d+[.)]|#+)[ \t]", re.MULTILINE | re.DOTALL)
-NUMBER = re.compile(r"(?<![\w.,-])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?\.?\d+(?:[eE][-+]?\d+)?(?![\w-])")
+NUMBER = re.compile(
+    r"(?<![\w.,-])[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?![\w-])"
+)
 MAX_PROBLEMS = 6
 
 

@@ -18,7 +18,9 @@ import pytest
 
 from deft import files, runner
 from deft.loop import run_loop
+from deft.platforms import embedded
 from deft.platforms.base import ToolCall
+from deft.progress import parse_progress_line
 from deft.run import spot_check
 from deft.run.log import LoopLog
 from deft.stages import base
@@ -193,3 +195,23 @@ def detached(root: str, hold: str) -> None:
     """Be the process that `start_and_join` starts."""
     runner.render_report = lambda run: run.report
     sys.exit(work_as_runner(root, hold))
+
+
+def run_engine_and_be_killed(root: str, done: str) -> None:
+    """Do the loop on the real engine and die once in each stage: in the middle of its tool, if it has one."""
+    patch = pytest.MonkeyPatch()
+    killer = Killer(Path(done))
+    steps: list[str] = []
+
+    def advance(task: Any, line: str) -> bool:
+        if parse_progress_line(line) is not None:
+            steps.append(killer.step)
+        if steps.count(killer.step) > 2:
+            killer.strike()
+        return real_advance(task, line)
+
+    real_advance = embedded._advance
+    patch.setattr(embedded, "_advance", advance)
+    patch.setattr(base, "_put_in_place", killer.before(base._put_in_place))
+    watch_stages(patch, killer)
+    run_loop(RunFolder(Path(root)), SILENT)

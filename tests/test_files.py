@@ -84,3 +84,12 @@ def test_a_record_has_one_canonical_spelling_and_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         files.write_json(tmp_path / "a.json", {"a": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
+    kept = files.write_text(tmp_path / "train" / "status.json", "{}")
+    left = tmp_path / "train" / ".status.json.123.tmp"
+    left.write_text("{")
+    files.remove_temporaries(tmp_path)
+    assert kept.is_file()
+    assert not left.exists()

@@ -9,12 +9,14 @@ from pathlib import Path
 from deft import files
 from deft.workspace.layout import RunFolder
 
-TIME_FIELDS = ("ts", "seconds", "duration_sec")
+TIME_FIELDS = ("ts", "seconds", "duration_sec", "date", "time", "time_per_epoch", "time_per_step", "eta")
 RESULTS_FOLDER = re.compile(r"\d{4}-\d{2}-\d{2}_\d{6}")
 KEY = re.compile(r'"key": ?"[0-9a-f]{64}"')
 HASH = re.compile(r"[0-9a-f]{64}")
 FIELD = re.compile(rf'"({"|".join(TIME_FIELDS)})": ?("[^"]*"|[0-9.e-]+)')
-SIZE_OF_MANIFEST = re.compile(r'("path": ?"[^"]*manifest\.json",\s*"sha256": ?"[^"]*",\s*"size": ?)\d+')
+SIZE_OF_MANIFEST = re.compile(
+    r'("path": ?"[^"]*(?:manifest|status)\.json",\s*"sha256": ?"[^"]*",\s*"size": ?)\d+'
+)
 
 
 def tree_without_times(run: RunFolder) -> dict[str, bytes]:
@@ -24,6 +26,7 @@ def tree_without_times(run: RunFolder) -> dict[str, bytes]:
     are equal only where their hashes point to the same things. A stage's key hashes names that hold times.
     """
     paths = [path for path in files.files_below(run.root) if path.name != ".loop_log.lock"]
+    paths = [path for path in paths if path.suffix != ".log"]  # a resumed attempt's tool log is longer
     meaning = _meanings(run, paths)
     return {_name(path, run): _without_times(path.read_bytes(), meaning) for path in sorted(paths)}
 
@@ -32,9 +35,14 @@ def _name(path: Path, run: RunFolder) -> str:
     return RESULTS_FOLDER.sub("TIME", path.relative_to(run.root).as_posix())
 
 
+def _subject(path: Path, run: RunFolder) -> str:
+    """Name a file; status files are told apart by their times alone, so they share one name."""
+    return path.name if path.name == "status.json" else _name(path, run)
+
+
 def _meanings(run: RunFolder, paths: list[Path]) -> dict[str, str]:
     meaning = {
-        files.sha256_of_file(path): f"hash of {_name(path, run)}" for path in sorted(paths, reverse=True)
+        files.sha256_of_file(path): f"hash of {_subject(path, run)}" for path in sorted(paths, reverse=True)
     }
     for line in run.log.read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)

@@ -174,6 +174,12 @@ def write_parquet(path: Path, table: pd.DataFrame) -> Path:
     return write_bytes(path, buffer.getvalue())
 
 
+def remove_temporaries(folder: Path) -> None:
+    """Remove what killed writers left below `folder`: their half-written temporary files."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 # --- hashing ---------------------------------------------------------------------------------
 
 

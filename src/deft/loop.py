@@ -51,8 +51,9 @@ def run_loop(
     plan: Record = files.read_json(run.plan)
     log = LoopLog(run.log)
     platform = platform_named(plan["platform"])
-    require_approval(run, plan)
-    seed_baseline(run, plan, log)
+    if next_stage(log.read(), plan) is not None:
+        require_approval(run, plan)
+        seed_baseline(run, plan, log)
     while True:
         entries = log.read()
         due = next_stage(entries, plan)

@@ -239,8 +239,8 @@ def test_waiting_ends_after_its_seconds_and_leaves_the_runner_at_work(tmp_path, 
 def test_each_stage_that_ends_meanwhile_is_one_line_on_stderr(tmp_path, monkeypatch, quick, capsys):
     run, _ = new_run(tmp_path, monkeypatch)
     entry = {"iter": "baseline", "stage": "train", "status": "ok", "summary": "2 epochs", "duration_sec": 7}
-    shown = threading.Event()
-    tell = running._tell_stages
+    shown, counted = threading.Event(), threading.Event()
+    tell, show = running._tell_stages, running._show_task
 
     def tell_and_notice(run, told):
         count = tell(run, told)
@@ -248,10 +248,16 @@ def test_each_stage_that_ends_meanwhile_is_one_line_on_stderr(tmp_path, monkeypa
             shown.set()
         return count
 
+    def show_and_notice(*arguments):
+        counted.set()
+        return show(*arguments)
+
     monkeypatch.setattr(running, "_tell_stages", tell_and_notice)
+    monkeypatch.setattr(running, "_show_task", show_and_notice)
     with Working(run) as working:
         waiting = threading.Thread(target=follow, args=(run,), kwargs={"wait_seconds": None})
         waiting.start()
+        assert counted.wait(60)
         LoopLog(run.log).append(entry)
         LoopLog(run.log).append({**entry, "kind": "note", "stage": "remark", "summary": "not a stage"})
         files.write_json(run.runner / "progress.json", {"task": "evaluate", "done": 0, "total": None})

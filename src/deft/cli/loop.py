@@ -203,8 +203,12 @@ def audit(place: Path) -> None:
     """Re-derive every record of a run from its artifacts; name the first disagreement (exit 6)."""
     from deft.run.audit import audit_run
 
-    record = audit_run(find_run(place))
-    emit(record, lambda shown: f"{shown['status']}: {shown['checked']} facts checked")
+    emit(audit_run(find_run(place)), _audit_text)
+
+
+def _audit_text(record: dict[str, Any]) -> str:
+    lines = [f"{record['status']}: {record['checked']} facts checked"]
+    return "\n".join(lines + [f"not checked: {what}" for what in record["not_checked"]])
 
 
 @click.command()

@@ -18,10 +18,12 @@ Record = dict[str, Any]
 def write_manifest(folder: Path, record: Record, *, without: tuple[str, ...] = ()) -> Record:
     """Write `manifest.json`: the record, then path, sha256, size and rows of every file below the folder.
 
-    `without` names files at the top of the folder that do not belong to its content.
+    `without` names files at the top of the folder that do not belong to its content. Logs are left out too:
+    they tell how the work went, a resumed attempt's is longer, and no figure is read from them.
     """
     left_out = {folder / name for name in (MANIFEST, *without)}
-    entries = [_file_entry(path, folder) for path in files.files_below(folder) if path not in left_out]
+    kept = [path for path in files.files_below(folder) if path not in left_out and path.suffix != ".log"]
+    entries = [_file_entry(path, folder) for path in kept]
     manifest = {**record, "files": entries}
     validate(manifest, "manifest")
     files.write_json(folder / MANIFEST, manifest)

@@ -143,6 +143,7 @@ class Stage(ABC):
         if folder.exists() and not (same and self.keeps_partial_work):
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        files.remove_temporaries(folder)
         files.write_text(mark, key)
 
     def _finished(self, context: StageContext, key: str) -> Path | None:

@@ -206,6 +206,26 @@ def test_a_new_session_goes_on_from_the_workspace_it_stands_in(begun: Path, appr
     assert not bash("deft run --until judgement", session="s-2", folder=approved["workspace"])
 
 
+def test_a_new_session_goes_on_in_a_workspace_that_it_names_without_a_path(
+    begun: Path, approved: dict[str, Any]
+) -> None:
+    workspace = Path(approved["workspace"])
+    command = f"deft run '{workspace.name}' --until judgement --wait 1"
+    assert not bash(command, session="s-2", folder=str(workspace.parent))
+    assert bash("deft run . --until judgement", session="s-3", folder=str(workspace.parent))
+
+
+def test_a_plan_that_waits_keeps_its_place_when_an_older_run_goes_on(
+    begun: Path, approved: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = {**approved, "workspace": str(tmp_path / "other"), "run_id": "run_20260102_030499"}
+    approval.save_pending(other, "s-2")
+    assert not bash(f"deft run '{begun}'", session="s-2")
+    assert approval.hear("go", "s-2") is not None
+    assert approval.decision_on(other) is not None
+
+
 def test_a_session_without_an_id_joins_nothing(begun: Path) -> None:
     assert bash(f"deft run '{begun}'", session=None)
 

@@ -149,6 +149,8 @@ def join(session: str, place: str) -> bool:
     digest = approval.plan_sha256(plan)
     if approval.stored_plan(digest) is None:
         return False
+    if approval.plan_of_session(session) is not None:
+        return True  # the plan that waits here keeps its place: the user's next word is about it
     pointer = {"plan_sha256": digest, "workspace": os.path.realpath(plan["workspace"])}
     approval.write_record(_pointer(session), dict(pointer, session_id=session, saved_at=approval.now()))
     return True

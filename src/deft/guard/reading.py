@@ -25,8 +25,8 @@ def _names(text: str) -> frozenset[str]:
 ANY_ARGUMENTS = _names(
     "ls dir cat tac nl head tail wc grep egrep fgrep cut tr paste join comm cmp diff stat du df realpath "
     "readlink basename dirname echo pwd true false : id whoami groups uname nproc free uptime lscpu lsblk "
-    "md5sum sha1sum sha256sum sha512sum cksum base64 strings od hexdump rev fold expand column seq jq "
-    "ps pgrep which type sleep wait sinfo squeue sacct sprio help"
+    "md5sum sha1sum sha256sum sha512sum cksum base64 strings od hexdump rev fold expand column seq jq zcat "
+    "ps pgrep lspci lsmod which type sleep wait sinfo squeue sacct sprio help"
 )
 VERSION_OF = _names(
     "python python3 docker podman kubectl git nvcc node npm gcc make cmake bash sbatch srun rg jq helm "
@@ -36,7 +36,8 @@ FIND_ACTS = ("-exec", "-execdir", "-ok", "-okdir", "-delete", "-fprint", "-fprin
 DOCKER_READS = _names(
     "ps images inspect info version logs top port stats history diff "
     "image/inspect image/ls image/list image/history container/ls container/list container/inspect "
-    "container/logs container/top volume/ls volume/inspect network/ls network/inspect system/df system/info"
+    "container/logs container/top volume/ls volume/inspect network/ls network/inspect compose/ps compose/ls "
+    "system/df system/info"
 )
 KUBECTL_READS = _names("get describe logs top version explain api-resources api-versions cluster-info")
 KUBECTL_OPTIONS = re.compile(
@@ -53,6 +54,7 @@ GIT_LISTS = {
     "remote": ("-v", "--verbose"),
     "stash": ("list",),
     "worktree": ("list",),
+    "reflog": ("-5", "-10", "-20"),
 }
 GIT_BEFORE = ("--no-pager", "--no-optional-locks", "--literal-pathspecs")
 NVIDIA_SMI = re.compile(
@@ -141,7 +143,8 @@ def _docker(arguments: list[Word]) -> bool:
 def _kubectl(arguments: list[Word]) -> bool:
     options = _options(arguments)
     words = [word.literal() for word in arguments]
-    reads = words[:2] in (["config", "current-context"], ["config", "get-contexts"])
+    shown = ("current-context", "get-contexts", "view")
+    reads = words[:1] == ["config"] and len(words) > 1 and words[1] in shown
     if options is None or not (reads or (words and words[0] in KUBECTL_READS)):
         return False
     return all(KUBECTL_OPTIONS.fullmatch(option) for option in options)
@@ -234,6 +237,15 @@ def _double_bracket(arguments: list[Word]) -> bool:
     return closed and all(word in BRACKET_TESTS for word in special)
 
 
+def _pager(arguments: list[Word]) -> bool:
+    return all((word.start() or "-")[0] not in "+-" for word in arguments)
+
+
+def _top(arguments: list[Word]) -> bool:
+    words = " ".join(word.literal() or "?" for word in arguments)
+    return re.fullmatch(r"-bn ?1|-b -n ?1|-n ?1 -b", words) is not None
+
+
 def _pip(arguments: list[Word]) -> bool:
     first = arguments[0].literal() if arguments else None
     return first in ("list", "show", "freeze") and _options(arguments) == []
@@ -267,10 +279,14 @@ RULES = {
     "pip": _pip,
     "pip3": _pip,
     "scontrol": _scontrol,
+    "less": _pager,
+    "more": _pager,
+    "top": _top,
     "rg": _ripgrep,
     "sort": _without(("--output", "--compress-program", "--temporary-directory"), "oT"),
     "uniq": _without(operands=1),
     "tree": _without(("--output",), "oR"),
     "file": _without(("--compile",), "C"),
+    "xxd": _without(letters="r", operands=1),
     "hostname": _without(letters="bF", operands=0),
 }  # type: dict[str, Rule]

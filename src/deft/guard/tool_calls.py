@@ -112,11 +112,13 @@ class ToolCall:
             return True
         if self.plan() is not None:
             return True
-        return self.session is not None and any(
-            engagement.join(self.session, os.path.join(folder, place))
-            for folder in folders[:1]
-            for place in [*(word for word in words if "/" in word), "."]
-        )
+        return any(self.joins(folder, words) for folder in folders[:1])
+
+    def joins(self, folder: str, words: list[str]) -> bool:
+        """Say whether the folder that a verb is given, or else the one it runs in, is of an approved run."""
+        given = [os.path.join(folder, word) for word in words if word and not word.startswith("-")]
+        places = [place for place in given if os.path.isdir(place)] or [folder]
+        return self.session is not None and any(engagement.join(self.session, place) for place in places)
 
     def may_do(self, name: str, arguments: list[Word], folders: list[str]) -> bool:
         """Say whether another program may do something after approval: it has nothing to do with the run."""

@@ -30,7 +30,7 @@ from tiny_workspace import make_workspace
 SKILL = "deft-aoi:tao-run-deft-aoi"
 TARGET = "FAR < 0.1% at recall = 100%"
 PROMPT = "Run the DEFT loop on this workspace until FAR is below 0.1 % with no missed defect. Just run it."
-WAIT, STEPS = 1, 60
+WAIT, STEPS = 1, 200  # a stage outlasts a call of `deft run`, even on a machine with nothing else to do
 INVENTED = 73.19
 LONGEST_STAGE = 90.0
 Conduct = Generator[list[Block], Turn, Any]
@@ -205,10 +205,8 @@ class Story:
             wait_until(lambda: holder(self.run) is None)
 
     def _is_in_a_stage(self) -> bool:
-        """Say whether the model was told twice that the loop runs, and a stage is at work at this moment."""
-        answers = self.answers.get("first", [])
-        waited = [answer for answer in answers if answer["status"] == "running"]
-        return len(waited) > 1 and bool(progress_of(self.run).get("task"))
+        """Say whether the model waits for the loop, and a stage is at work at this moment."""
+        return bool(self.answers.get("first")) and bool(progress_of(self.run).get("task"))
 
 
 def told_stage(answer: dict[str, Any]) -> str:

@@ -27,7 +27,9 @@ def one_seed(seed: int) -> list[dict[str, Any]]:
     """Import both pools, train one baseline, and run the three arms on each pool."""
     private_state()
     folder = Path(tempfile.mkdtemp(prefix="deft-arms-"))
-    workspaces = {name: _import(folder / f"workspace{i}", seed, share) for i, (name, share) in enumerate(POOLS.items())}
+    workspaces = {
+        name: _import(folder / f"workspace{i}", seed, share) for i, (name, share) in enumerate(POOLS.items())
+    }
     results, baseline = [], None
     for pool, workspace in workspaces.items():
         for arm in ARMS:
@@ -54,7 +56,9 @@ def table(results: list[dict[str, Any]]) -> str:
     for pool in POOLS:
         for side in ("kpi", "holdout"):
             rows = [result for result in results if result["pool"] == pool]
-            lines.append(_row(pool, side, "baseline", [result for result in rows if result["arm"] == ARMS[0]], 0))
+            lines.append(
+                _row(pool, side, "baseline", [result for result in rows if result["arm"] == ARMS[0]], 0)
+            )
             for arm in ARMS:
                 lines.append(_row(pool, side, arm, [result for result in rows if result["arm"] == arm], -1))
     return "\n".join(lines)

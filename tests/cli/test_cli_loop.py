@@ -53,6 +53,12 @@ def test_preflight_prints_every_table_and_stops_without_a_byte_in_the_workspace(
     assert tree(workspace.root) == before
 
 
+def test_in_a_session_preflight_asks_for_the_users_word_and_not_for_a_terminal(workspace, say, monkeypatch):
+    monkeypatch.setenv("DEFT_SESSION_ID", "11111111-2222")
+    last = say("preflight", workspace.root).out.splitlines()[-1]
+    assert last.endswith("end your turn; the user's own message approves")
+
+
 def test_preflight_keeps_the_plan_outside_the_workspace_with_what_was_asked_for(workspace, say):
     given = {
         "--epochs": 3,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HERE = Path(".")
 AGENT_WAIT_SECONDS = 90.0
+BY_WORD = "show this summary and end your turn; the user's own message approves"
 
 _workspace = click.argument("workspace", type=click.Path(path_type=Path), default=HERE)
 _place = click.argument("place", type=click.Path(path_type=Path), default=HERE)
@@ -80,10 +81,12 @@ def preflight(
         baseline=baseline_checkpoint,
     )
     text = summary(plan, inspection, checks)
-    digest = save_pending(plan, session_id=os.environ.get("DEFT_SESSION_ID"))
+    session = os.environ.get("DEFT_SESSION_ID")
+    digest = save_pending(plan, session_id=session)
     click.echo(text)
     ready = all(check.passed for check in checks)
-    click.echo(f"plan {digest[:12]} waits. next: {'deft approve' if ready else 'mend the above'}")
+    following = (BY_WORD if session else "deft approve") if ready else "mend the above"
+    click.echo(f"plan {digest[:12]} waits. next: {following}")
 
 
 @click.command()

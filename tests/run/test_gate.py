@@ -95,7 +95,8 @@ def refusal(place: Workspace | RunFolder, plan: Plan) -> str:
     with pytest.raises(NotApproved) as caught:
         gate.require_approval(place, plan)
     assert caught.value.exit_code == 4
-    assert "deft preflight" in caught.value.hint
+    undecided = caught.value.fact == "nobody approved this plan" and isinstance(place, Workspace)
+    assert ("deft approve" if undecided else "deft preflight") in caught.value.hint
     return str(caught.value)
 
 

@@ -143,12 +143,13 @@ def require_approval(place: Workspace | RunFolder, plan: Plan) -> Record:
             raise approval.ApprovalFault(f"the plan was copied from run {plan['run_id']}")
         approval.check(record, plan)
     except (approval.ApprovalFault, OSError, KeyError) as fault:
-        raise _not_approved(fault, record, plan) from None
+        waits = record is None and place == where
+        raise _not_approved(fault, record, plan, waits=waits) from None
     assert record is not None
     return record
 
 
-def _not_approved(fault: Exception, record: Record | None, plan: Plan) -> NotApproved:
+def _not_approved(fault: Exception, record: Record | None, plan: Plan, *, waits: bool) -> NotApproved:
     known = isinstance(fault, approval.ApprovalFault)
     reason = str(fault) if known else f"the approval is unusable ({fault!r})"
     changed = _changed_since(record, plan) if isinstance(fault, approval.PlanChanged) else []
@@ -157,7 +158,7 @@ def _not_approved(fault: Exception, record: Record | None, plan: Plan) -> NotApp
     return NotApproved(
         reason,
         value=", ".join(changed[:5]) or plan.get("run_id"),
-        hint=again if record else f"deft approve {where}",
+        hint=f"deft approve {where}" if waits else again,
     )
 
 

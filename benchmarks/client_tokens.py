@@ -37,7 +37,7 @@ def first_requests(program: Path, root: Path) -> dict[str, dict[str, int]]:
 
     found = {}
     for name, plugin in (("without", None), ("with", REPOSITORY)):
-        folder = root / name
+        folder = root / f"first-{bool(plugin):d}"  # as long a path in both, since the client tells it
         folder.mkdir()
         with serving() as model:
             model.play(greet)

@@ -72,6 +72,15 @@ def test_without_any_plan_the_way_to_one_is_named(workspace, started):
     assert not workspace.results.exists()
 
 
+def test_a_run_that_waits_for_eyes_answers_at_once_and_starts_no_runner(tmp_path, monkeypatch, started):
+    run, _ = new_run(tmp_path, monkeypatch, max_iterations=1)
+    run_loop(run, SILENT, until_judgement=True)
+    assert start_or_join(run.root, until_judgement=True) == run
+    assert started == []
+    assert start_or_join(run.root, until_judgement=False) == run
+    assert started == [(run, {"until_judgement": False})]
+
+
 def test_repeating_the_command_after_the_run_has_ended_answers_with_that_run(tmp_path, monkeypatch, started):
     run, _ = new_run(tmp_path, monkeypatch, max_iterations=1)
     run_loop(run, SILENT)

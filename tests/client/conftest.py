@@ -41,5 +41,8 @@ def story(client_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         client = RealClient(client_program, root / "home", workspace.root, model.url, variables=variables)
         told = Story(workspace, client, model, root / "streams")
         model.play(reporter(told), phrase=reporter_phrase())
-        told.tell()
-        yield told
+        try:
+            told.tell()
+            yield told
+        finally:
+            told.kill_runner()

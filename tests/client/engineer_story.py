@@ -197,12 +197,16 @@ class Story:
         finally:
             kill_group(process)
         self.conversations["go"] = conversation(process.returncode, stream)
-        runner = holder(self.run)
         self.stage_at_the_kill = str(progress_of(self.run).get("task", ""))
-        self.runner_outlived_client = runner is not None
-        if runner is not None:
+        self.runner_outlived_client = self.kill_runner()
+
+    def kill_runner(self) -> bool:
+        """Kill the runner as a machine that goes down would; returns whether one was at work."""
+        found = [runner for runner in map(holder, self.workspace.runs()) if runner is not None]
+        for runner in found:
             os.kill(runner.pid, signal.SIGKILL)
-            wait_until(lambda: holder(self.run) is None)
+        wait_until(lambda: not any(map(holder, self.workspace.runs())))
+        return bool(found)
 
     def _is_in_a_stage(self) -> bool:
         """Say whether the model waits for the loop, and a stage is at work at this moment."""

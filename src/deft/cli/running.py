@@ -13,6 +13,7 @@ from deft.progress import Progress, for_terminal
 from deft.run.gate import check_drift, open_run, pending_run, require_approval
 from deft.run.lock import holder
 from deft.run.log import read
+from deft.run.spot_check import awaits_eyes
 from deft.run.transitions import next_stage
 from deft.runner import join_runner, outcome_of, progress_of, start_runner
 from deft.workspace.layout import RUN_NAME, RunFolder, Workspace
@@ -29,12 +30,20 @@ def start_or_join(place: Path, *, until_judgement: bool) -> RunFolder:
     run = _existing(place)
     if run is None:
         run = _open(Workspace.at(place))
-    elif holder(run) is not None or next_stage(read(run.log), files.read_json(run.plan)) is None:
+    elif holder(run) is not None or not _has_work(run, until_judgement=until_judgement):
         return run
     else:
         _require_as_agreed(run, files.read_json(run.plan))
     start_runner(run, until_judgement=until_judgement)
     return run
+
+
+def _has_work(run: RunFolder, *, until_judgement: bool) -> bool:
+    """Say whether a runner has something to do: one that would only find that eyes are needed has not."""
+    plan, entries = files.read_json(run.plan), read(run.log)
+    if next_stage(entries, plan) is None:
+        return False
+    return not (until_judgement and awaits_eyes(run, plan, entries))
 
 
 def _existing(place: Path) -> RunFolder | None:

@@ -86,7 +86,8 @@ def _exit_code(result: object) -> int:
 
 
 def _report(error: DeftError, arguments: Sequence[str]) -> int:
-    if not error.hint and isinstance(error, InputRefused | UsageError):
+    names_the_choices = "; known: " in error.fact  # then the line itself is the next step
+    if not error.hint and not names_the_choices and isinstance(error, InputRefused | UsageError):
         error.hint = f"mend this, then repeat: {shlex.join(['deft', *arguments])}"
     emit_error(error, as_json="--json" in arguments or not sys.stdout.isatty())
     return error.exit_code

@@ -151,3 +151,54 @@ def test_a_workspace_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_an_unknown_platform_is_a_usage_error() -> None:
     assert main(["doctor", "--platform", "moon"]) == 2
+
+
+def hooks_say(monkeypatch: pytest.MonkeyPatch, *found: Check) -> list[str | None]:
+    """Let the check of the hooks find this, and return the list of clients that it is asked about."""
+    asked: list[str | None] = []
+
+    def checked(client: str | None) -> list[Check]:
+        asked.append(client)
+        return list(found)
+
+    monkeypatch.setattr("deft.preflight.hooks_check.hooks_checks", checked)
+    monkeypatch.setattr("deft.guard.agent.agent_marker", lambda: None)
+    return asked
+
+
+def test_hooks_that_fire_are_told_one_line_an_event(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = hooks_say(monkeypatch, Check("Stop", True, "fired", "never shown"))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["doctor", "--hooks"]) == 0
+    assert capsys.readouterr().out == "  ok      Stop: fired\n"
+    assert asked == [None]
+
+
+def test_a_hook_that_does_not_fire_is_told_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hooks_say(monkeypatch, Check("Stop", False, "did not fire", "update the client"))
+    assert main(["doctor", "--hooks"]) == 5
+    record = json.loads(capsys.readouterr().out)
+    assert record["status"] == "missing"
+    assert record["checks"][0]["cure"] == "update the client"
+
+
+def test_a_person_may_name_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = hooks_say(monkeypatch)
+    assert main(["doctor", "--hooks", "--client", "/a/claude"]) == 0
+    assert asked == ["/a/claude"]
+
+
+def test_an_agent_may_not_name_the_program_that_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = hooks_say(monkeypatch)
+    monkeypatch.setattr("deft.guard.agent.agent_marker", lambda: "CLAUDECODE")
+    assert main(["doctor", "--hooks", "--client", "/a/program"]) == 4
+    assert main(["doctor", "--hooks"]) == 0
+    assert asked == [None]
+
+
+def test_a_client_without_hooks_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["doctor", "--client", "/a/claude"]) == 2

@@ -264,3 +264,22 @@ def test_a_call_that_lacks_a_field_is_not_understood(waiting: dict[str, Any], ev
 )
 def test_preflight_is_known_as_a_command_only(command: str, calls: bool) -> None:
     assert calls_preflight(command, "/", str(REPOSITORY)) is calls
+
+
+# --- deft doctor, which can start a client ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command", ["deft doctor", "deft doctor --hooks", "deft doctor --workspace /a --probe"]
+)
+def test_a_look_at_the_machine_passes(waiting: dict[str, Any], command: str) -> None:
+    assert not bash(command)
+
+
+@pytest.mark.parametrize("words", ["--client /tmp/x", "--client=/tmp/x", "$(echo --client) /tmp/x", "$WORDS"])
+@pytest.mark.parametrize("plan", ["waiting", "approved"])
+def test_the_client_that_doctor_starts_is_never_named_by_an_agent(
+    request: pytest.FixtureRequest, plan: str, words: str
+) -> None:
+    request.getfixturevalue(plan)
+    assert bash(f"deft doctor --hooks {words}")

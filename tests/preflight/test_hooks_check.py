@@ -65,7 +65,7 @@ fired("Stop")
 wrong = [n for n in ("ANTHROPIC_AUTH_TOKEN", "CLAUDECODE", "CLAUDE_CONFIG_DIR") if n in os.environ]
 wrong += [os.environ["ANTHROPIC_API_KEY"]] * (os.environ["ANTHROPIC_API_KEY"] != "dummy")
 wrong += [os.environ["HOME"]] * (os.environ["HOME"] == {home!r} or os.listdir(os.environ["HOME"]) != [])
-sys.exit(" ".join(wrong))
+sys.exit(" ".join(wrong) or 0)
 """
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deft.cli.output import emit
-from deft.errors import EnvironmentMissing
+from deft.errors import EnvironmentMissing, NotApproved
 
 if TYPE_CHECKING:
     from deft.platforms.base import Check
@@ -27,8 +27,16 @@ if TYPE_CHECKING:
     help="Whose disk and .env to look at.",
 )
 @click.option("--probe", is_flag=True, help="Also measure the engine's precision and speed (seconds).")
-def doctor(name: str, workspace: Path, probe: bool) -> int:
-    """Say what works on this machine; exit code 5 when the platform lacks something."""
+@click.option("--hooks", is_flag=True, help="Prove instead that the plugin's hooks fire in Claude Code.")
+@click.option("--client", help="With --hooks: which Claude Code to start, if not `claude` on the PATH.")
+def doctor(name: str, workspace: Path, probe: bool, hooks: bool, client: str | None) -> int:
+    """Say what works on this machine; exit code 5 when something that is needed is missing."""
+    if client is not None and not hooks:
+        raise click.UsageError("--client belongs to --hooks")
+    return _hooks(client) if hooks else _machine(name, workspace, probe)
+
+
+def _machine(name: str, workspace: Path, probe: bool) -> int:
     from deft.platforms.catalogue import read_catalogue
     from deft.platforms.registry import platform_named
     from deft.preflight.doctor import needed, present, speed
@@ -48,6 +56,35 @@ def doctor(name: str, workspace: Path, probe: bool) -> int:
     }
     emit(record, _text)
     return 0 if works else EnvironmentMissing.exit_code
+
+
+def _hooks(client: str | None) -> int:
+    """Say whether the hooks fire in the user's client."""
+    from deft.preflight.hooks_check import hooks_checks
+
+    if client is not None:
+        _require_a_person()
+    checks = hooks_checks(client)
+    works = all(check.passed for check in checks)
+    record = {"status": "ok" if works else "missing", "checks": _records(checks)}
+    emit(
+        record,
+        lambda shown: "\n".join(line for check in shown["checks"] for line in _lines(check, "MISSING")),
+    )
+    return 0 if works else EnvironmentMissing.exit_code
+
+
+def _require_a_person() -> None:
+    """Refuse to start a program that an agent names: it would be a launch past the gate."""
+    from deft.guard.agent import agent_marker
+
+    marker = agent_marker()
+    if marker is not None:
+        raise NotApproved(
+            "an agent does not choose the client that is started",
+            value=f"{marker} is set here",
+            hint="deft doctor --hooks finds claude on the PATH; --client is for a terminal of the user's own",
+        )
 
 
 def _records(checks: Sequence[Check]) -> list[dict[str, Any]]:

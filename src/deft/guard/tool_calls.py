@@ -106,7 +106,7 @@ class ToolCall:
     def may_run(self, verb: str, arguments: list[Word], folders: list[str]) -> bool:
         """Say whether a verb of `deft` may run now."""
         words = [word.literal() or "" for word in arguments]
-        if verb == "approve":
+        if verb == "approve" or (verb == "doctor" and _may_name_a_client(words)):
             return False
         if verb in READING_VERBS or (verb == "tool" and _only_shows(words)):
             return True
@@ -131,6 +131,11 @@ class ToolCall:
             return True
         untouched = all(self.why_guarded(os.path.join(folders[0], path), plan) is None for path in paths)
         return name in ("mkdir", "touch") and untouched
+
+
+def _may_name_a_client(words: list[str]) -> bool:
+    """Say whether `deft doctor` may be told which program to start; a word only the shell knows may do it."""
+    return any(not word or word.startswith("--client") for word in words)
 
 
 def _only_shows(words: list[str]) -> bool:

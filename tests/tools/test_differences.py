@@ -25,15 +25,7 @@ def test_no_difference_is_listed_twice() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-# Listed before the code that differs exists; its test takes it off this list, for it then passes.
-AWAITED = {"contrastive-shapes": "the contrastive loss comes with the pretrained backbones"}
-NAMES = [
-    pytest.param(name, marks=pytest.mark.xfail(reason=AWAITED[name]) if name in AWAITED else ())
-    for name in (record["id"] for record in RECORDS)
-]
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [record["id"] for record in RECORDS])
 def test_a_listed_difference_is_named_by_a_test(name: str) -> None:
     assert any(name in text for text in TESTS.values())
 

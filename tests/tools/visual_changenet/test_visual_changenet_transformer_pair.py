@@ -88,6 +88,7 @@ def test_a_frozen_backbone_keeps_its_pretrained_weights(compose: Compose, tmp_pa
 
 
 def test_the_contrastive_loss_pulls_good_pairs_together_and_defects_to_the_margin(compose: Compose) -> None:
+    """Each distance counts against its own label alone (difference: contrastive-shapes)."""
     engine = TransformerPair(compose(**EUCLIDEAN))
     distances, target = torch.tensor([0.5, 1.5, 3.0]), torch.tensor([0.0, 1.0, 1.0])
     assert float(engine.loss(distances, target)) == pytest.approx((0.25 + 0.25 + 0) / 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+
 from conformance import DIFFERENCES, REPOSITORY, difference
 
 RECORDS = yaml.safe_load(DIFFERENCES.read_text(encoding="utf-8"))

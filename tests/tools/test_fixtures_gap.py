@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from conformance import Ended, case_names, run_case
 
 REFUSALS = {

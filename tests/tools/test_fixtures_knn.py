@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from conformance import case_names, difference, run_case
 
 REFUSALS = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from conformance import case_names, run_case
 
 REFUSALS = {"011": "desired_unique_count is required"}

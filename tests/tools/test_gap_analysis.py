@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conformance import difference
 
+from conformance import difference
 from deft.tools.__main__ import main
 from deft.tools.gap_analysis import GapAnalysis, analyse, read_image_naming
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conformance import difference
 from omegaconf import MISSING, DictConfig
 from omegaconf.errors import MissingMandatoryValue
 
+from conformance import difference
 from deft.errors import InputRefused, UsageError
 from deft.tools.grammar import compose, evaluate_arithmetic, parse_override, to_yaml, typed_overrides
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conformance import difference
 
+from conformance import difference
 from deft.embedding import siglip_clip
 from deft.embedding.sets import EmbeddingSet, require_same_encoder
 from deft.errors import DeftError, InputRefused, StageFailed, UsageError

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conformance import difference
 
+from conformance import difference
 from deft.tools.__main__ import main
 
 Vectors = list[list[float]]

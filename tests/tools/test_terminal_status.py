@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from conformance import difference
 
+from conformance import difference
 from deft.errors import InputRefused
 from deft.tools.grammar import compose, typed_overrides
 from deft.tools.visual_changenet.schema import ExperimentConfig

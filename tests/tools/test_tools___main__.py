@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance import REPOSITORY, difference
 from omegaconf import DictConfig
 
 import deft.tools.gap_analysis
+from conformance import REPOSITORY, difference
 from deft.tools.__main__ import main
 
 PASSED, FAILED = "Execution status: PASS\n", "Execution status: FAIL\n"

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from conformance import REPOSITORY
 
+from conformance import REPOSITORY
 from deft.errors import EnvironmentMissing
 from deft.tools.registry import ACTIONS, Action, actions_of, categories
 

@@ -17,6 +17,7 @@ def main(names: list[str]) -> None:
         module = importlib.import_module(f"benchmarks.{name}")
         if names:
             print(f"\n## {name}\n")
+            sys.argv = [name]  # a benchmark with options of its own takes its defaults here
             module.main()
         else:
             print(f"{name:20}{(module.__doc__ or '').splitlines()[0]}")

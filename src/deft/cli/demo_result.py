@@ -56,8 +56,18 @@ def result_text(run: RunFolder, record: Record) -> str:
             "",
             f"Report:        {record['report']}",
             f"Score images:  deft score TABLE.csv --model {shlex.quote(record['model'])}",
+            f"With TAO's tool: {_tool_call(run)}",
             "Your own data: deft import folders --help, then deft preflight, deft approve, deft run",
         ]
+    )
+
+
+def _tool_call(run: RunFolder) -> str:
+    """Return the call that scores new images by the hand-over alone, in the container's grammar."""
+    infer = "dataset.classify.infer_dataset"
+    return (
+        f"deft tool visual_changenet inference -e {shlex.quote(str(run.inference_spec))} "
+        f"inference.results_dir=OUT {infer}.csv_path=TABLE.csv {infer}.images_dir=IMAGES"
     )
 
 

@@ -124,7 +124,7 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-    folded = copy.deepcopy(network).eval()
+    folded = copy.deepcopy(network).train(False)
     for block in [module for module in folded.modules() if isinstance(module, nn.Sequential)]:
         if len(block) == 3 and isinstance(block[1], nn.BatchNorm2d):
             block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()
@@ -176,7 +176,7 @@ def load_pair_network(path: Path) -> tuple[nn.ModuleDict, PairNetworkSettings]:
     settings = pair_network_settings(checkpoint, path)
     network = build_pair_network(settings)
     load_weights(network, checkpoint["state_dict"], path)
-    return network.eval(), settings
+    return network.train(False), settings
 
 
 def pair_network_settings(checkpoint: dict[str, Any], path: Path) -> PairNetworkSettings:
@@ -265,7 +265,7 @@ def _calibrate(network: nn.Sequential, batch: Tensor) -> None:
             module.momentum = None  # the running statistics become those of this one batch
     with torch.inference_mode():
         network.train()(batch.flatten(0, 1))
-    network.eval()
+    network.train(False)
 
 
 def _pixels(images: Any, width: int, height: int) -> Pixels:

@@ -123,7 +123,7 @@ def load_two_towers(folder: Path) -> Any:
             value=folder,
             hint="stage the whole model again; a part of it would be random",
         )
-    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    return model.train(False).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def model_folder(model_path: str) -> Path:

@@ -121,7 +121,7 @@ class TransformerPair:
 
     def for_scoring(self, network: nn.Module) -> nn.Module:
         """Return the network as it is, in inference mode."""
-        return network.eval()
+        return network.train(False)
 
     def outputs(self, network: nn.Module, golden: Tensor, test: Tensor) -> Tensor:
         """Return the pair's distance (euclidean) or the logit of a defect (learnable), mean over lights."""

@@ -11,7 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 THIS_FILE = "tests/house/test_privacy.py"
 FORBIDDEN = {
-    "a home folder": re.compile(r"(?<![\w$}~])/(?:home|Users)/[a-z]\w*|(?<![\w$}~.])/root/"),
+    "a home folder": re.compile(r"(?<![\w$}~])/(?:home|Users)/[a-z]\w*|(?<![\w$}~.])/roo[t]/"),
     "a folder of one machine": re.compile(r"(?<![\w$}~.>])/(?:work|mnt|opt)/\w+"),
     "a registry host": re.compile(
         r"\bnvcr\.io|\bquay\.io|\bghcr\.io|\bgcr\.io|docker\.io|pypi\.org|pythonhosted"
@@ -61,10 +61,10 @@ def test_no_file_names_a_machine_a_home_or_a_host() -> None:
     [
         "cd /home/ann/deft",
         "path: /Users/bob/x",
-        "see /root/.cache",
-        "data in /work/shared",
+        "see /" + "root/.cache",
+        "data in /" + "work/shared",
         "image: nvcr.io/nvidia/x",
-        "index pypi.org/simple",
+        "index pypi" + ".org/simple",
         "token hf_" + "a" * 24,
     ],
 )
@@ -73,7 +73,7 @@ def test_a_planted_name_is_found(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["~/workspace", "$HOME/.cache", "/workspace/images", "{home}/root/x", "a/work/b"]
+    "line", ["~/workspace", "$HOME/.cache", "/workspace/images", "{home}/" + "root/x", "a/" + "work/b"]
 )
 def test_a_harmless_path_is_not_found(line: str) -> None:
     assert violations("README.md", line) == []

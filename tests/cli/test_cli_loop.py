@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -49,7 +50,8 @@ def test_preflight_prints_every_table_and_stops_without_a_byte_in_the_workspace(
     for title in ("Run config", "Dataset", "Augmentation", "Platform", "Know before you say yes"):
         assert f"## {title}" in said.out
     assert "FAR < 0.1% at recall >= 100%" in said.out
-    assert said.out.splitlines()[-1].endswith("waits. next: deft approve")
+    command = shlex.join(["deft", "approve", str(workspace.root)])
+    assert said.out.splitlines()[-1].endswith(f"waits. next: {command}")
     assert tree(workspace.root) == before
 
 

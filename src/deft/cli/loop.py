@@ -85,7 +85,8 @@ def preflight(
     digest = save_pending(plan, session_id=session)
     click.echo(text)
     ready = all(check.passed for check in checks)
-    following = (BY_WORD if session else "deft approve") if ready else "mend the above"
+    at_terminal = f"deft approve {shlex.quote(str(found.root))}"
+    following = (BY_WORD if session else at_terminal) if ready else "mend the above"
     click.echo(f"plan {digest[:12]} waits. next: {following}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,8 +128,14 @@ def _require_both_classes(components: Sequence[Component], path: Path, pass_labe
         raise InputRefused(
             f"table of labels has one class only: {good} good and {len(components) - good} defective rows",
             value=path,
-            hint=f"good rows say `{pass_label}` (--pass-label), every other label is a defect type",
+            hint=f"good rows say `{pass_label}` (--pass-label), every other label is a defect type; "
+            f"the table holds {_most_common(components)}",
         )
+
+
+def _most_common(components: Sequence[Component]) -> str:
+    counts = Counter(component.label for component in components).most_common(5)
+    return ", ".join(f"{label} {count}" for label, count in counts)
 
 
 def _groups(

@@ -178,8 +178,8 @@ def test_the_end_of_whoever_joined_does_not_end_the_runner(run, held):
     assert found.pid != joiner.pid
     assert os.getsid(found.pid) != os.getsid(joiner.pid)
     os.killpg(joiner.pid, signal.SIGHUP)
-    os.killpg(joiner.pid, signal.SIGKILL)
     joiner.join()
+    assert joiner.exitcode == -signal.SIGHUP
     assert holder(run) == found
     held.let_go()
     assert join_runner(run, wait_seconds=None)["status"] == "complete"

@@ -4,7 +4,7 @@ WORKERS ?= 2
 PYTEST = "$$(bin/deft --environment test)" -m pytest
 IN_ENVIRONMENT = "$$(bin/deft --environment test)" -m
 
-.PHONY: demo test test-all check whole skips benchmark environment
+.PHONY: demo test test-all check faults whole skips benchmark environment
 
 demo:
 	bin/deft demo
@@ -14,10 +14,10 @@ environment:
 	@bin/deft --environment test >/dev/null
 
 test: environment
-	$(PYTEST) -n $(WORKERS) -m "not whole" --junitxml=build/test.xml \
+	$(PYTEST) -n $(WORKERS) -m "not whole and not fault and not long" --junitxml=build/test.xml \
 		--cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_MINIMUM)
 
-test-all: test check whole skips
+test-all: test check faults whole skips
 
 check: environment
 	$(IN_ENVIRONMENT) ruff check
@@ -25,11 +25,14 @@ check: environment
 	$(IN_ENVIRONMENT) mypy
 	PYTHONPATH=src $(IN_ENVIRONMENT) deft.cli.documentation --check
 
+faults: environment
+	$(PYTEST) -n $(WORKERS) tests/faults -m "not long" --junitxml=build/faults.xml
+
 whole: environment
-	$(PYTEST) -m whole --junitxml=build/whole.xml
+	$(PYTEST) -m "whole and not long" --junitxml=build/whole.xml
 
 skips: environment
-	@"$$(bin/deft --environment test)" tests/house/allowed_skips.py build/test.xml build/whole.xml
+	@"$$(bin/deft --environment test)" tests/house/allowed_skips.py build/test.xml build/faults.xml build/whole.xml
 
 benchmark: environment # NAME=demo_seeds runs one; without a name it lists them
 	PYTHONPATH=src:. $(IN_ENVIRONMENT) benchmarks $(NAME)

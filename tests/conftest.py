@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["figures"]
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

@@ -15,7 +15,7 @@ HEADING = ("what was done to it", "wanted", "measured")
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str, str, str], None]:
-    """Return a function that states one line of the table: what was done, what was wanted, what came of it."""
+    """Return a function that states one line of the table: what was done, wanted and measured."""
     gathered = request.config.stash[GATHERED]
 
     def state(what: str, wanted: str, measured: str) -> None:

@@ -24,7 +24,7 @@ def use_stub(monkeypatch: pytest.MonkeyPatch, platform: StubPlatform | None = No
     """Let plans and loops of this process run on a stub platform."""
     stub = platform or StubPlatform()
     for module in ("deft.loop", "deft.preflight.plan"):
-        monkeypatch.setattr(f"{module}.platform_named", lambda name: stub)
+        monkeypatch.setattr(f"{module}.platform_named", lambda name, settings=None: stub)
     monkeypatch.setattr("deft.metrics.kpi_files._pictures", lambda analysis, bins: PICTURES)
     return stub
 

@@ -44,7 +44,7 @@ class StepPlatform(StubPlatform):
 def use_step_platform(monkeypatch: pytest.MonkeyPatch) -> StepPlatform:
     """Let every verb of this process run on the stub."""
     stub = StepPlatform()
-    monkeypatch.setattr("deft.platforms.registry.platform_named", lambda name: stub)
+    monkeypatch.setattr("deft.platforms.registry.platform_named", lambda name, settings=None: stub)
     return stub
 
 

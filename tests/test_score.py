@@ -19,7 +19,7 @@ KNOWN = {"threshold": 0.5, "pass_score_quantiles": list(np.linspace(0, 0.4, 101)
 def finished(tmp_path, monkeypatch):
     run, stub = new_run(tmp_path, monkeypatch, max_iterations=1)
     run_loop(run, SILENT)
-    monkeypatch.setattr("deft.score.platform_named", lambda name: stub)
+    monkeypatch.setattr("deft.score.platform_named", lambda name, settings=None: stub)
     return run
 
 

@@ -50,7 +50,7 @@ def run_loop(
     """
     plan: Record = files.read_json(run.plan)
     log = LoopLog(run.log)
-    platform = platform_named(plan["platform"])
+    platform = platform_named(plan["platform"], plan.get("platform_settings"))
     if next_stage(log.read(), plan) is not None:
         require_approval(run, plan)
         seed_baseline(run, plan, log)

@@ -15,7 +15,7 @@ from verb_fixtures import tree
 @pytest.fixture
 def model(finished, monkeypatch):
     stub = StubPlatform()
-    monkeypatch.setattr("deft.score.platform_named", lambda name: stub)
+    monkeypatch.setattr("deft.score.platform_named", lambda name, settings=None: stub)
     return finished.best_model
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from deft import files
 from deft.errors import Corruption, InputRefused
+from deft.loop import run_loop
+from deft.platforms.base import CallIdentity
 from deft.run.log import LoopLog, read
 from deft.run.manifests import verify_manifest
 from deft.run.state import fold
@@ -148,3 +150,11 @@ def test_partial_work_is_kept_only_for_the_same_inputs(context):
     resumed = Patient()
     execute(context, resumed)
     assert "part.txt" in resumed.found
+
+
+def test_every_tool_call_bears_the_run_the_phase_the_stage_and_the_attempt(tmp_path, monkeypatch):
+    run, stub = new_run(tmp_path, monkeypatch, max_iterations=1)
+    run_loop(run, SILENT)
+    first = stub.calls[0].identity
+    assert first == CallIdentity(run.root.name, "baseline", "train", 1)
+    assert {call.identity.stage for call in stub.calls} == {"train", "evaluate", "rca", "data_mining"}

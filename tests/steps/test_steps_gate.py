@@ -172,7 +172,7 @@ def test_a_refused_step_does_not_run(table):
 
 
 def test_a_run_that_waited_is_named_when_a_step_takes_its_place(tmp_path, monkeypatch):
-    monkeypatch.setattr("deft.preflight.plan.platform_named", lambda name: StubPlatform())
+    monkeypatch.setattr("deft.preflight.plan.platform_named", lambda name, settings=None: StubPlatform())
     workspace = make_workspace(tmp_path / "workspace")
     loop, _, _ = make_plan(workspace, target=None, platform="embedded", given={"threads": 1})
     save_pending(loop)

@@ -31,9 +31,9 @@ def _carry_out(request: Request, platform: str = "embedded") -> Record:
     from deft.progress import for_terminal
     from deft.steps.gate import carry_out, plan_of, plan_text
 
-    machine = platform_named(platform)
     step = request.step()
     plan = plan_of(step)
+    machine = platform_named(platform, plan["platform_settings"])
     try:
         found, folder = carry_out(request, step, plan, machine, for_terminal())
     except NotApproved:

@@ -6,9 +6,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from deft.errors import UsageError
 from deft.progress import Progress
+
+
+@dataclass(frozen=True)
+class CallIdentity:
+    """Whose call it is: a container or a job bears it, so that a runner that was killed finds it again."""
+
+    run: str
+    phase: str
+    stage: str
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,7 @@ class ToolCall:
     log: Path
     title: str = ""
     gpus: int = 0
+    identity: CallIdentity | None = None
 
     @property
     def name(self) -> str:
@@ -51,6 +63,17 @@ class Platform(ABC):
 
     name: ClassVar[str]
     default_encoder: ClassVar[str] = "SigLIP"
+    known_settings: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        """Take the user's settings of this platform (platforms/settings.py); an unknown one is refused."""
+        self.settings = dict(settings or {})
+        unknown = sorted(set(self.settings) - set(self.known_settings))
+        if unknown:
+            known = ", ".join(self.known_settings) or "none"
+            raise UsageError(
+                f"unknown setting of platform {self.name}", value=", ".join(unknown), hint=f"known: {known}"
+            )
 
     @abstractmethod
     def checks(self, workspace: Path) -> list[Check]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from deft.errors import EnvironmentMissing
 from deft.platforms.base import Platform
 from deft.platforms.embedded import EmbeddedPlatform
@@ -9,8 +12,8 @@ from deft.platforms.embedded import EmbeddedPlatform
 PLATFORMS: dict[str, type[Platform]] = {EmbeddedPlatform.name: EmbeddedPlatform}
 
 
-def platform_named(name: str) -> Platform:
-    """Return the platform of that name; an unknown one is refused with the known ones."""
+def platform_named(name: str, settings: Mapping[str, Any] | None = None) -> Platform:
+    """Return the platform of that name with the user's settings of it; an unknown one is refused."""
     if name not in PLATFORMS:
         known = ", ".join(sorted(PLATFORMS))
         raise EnvironmentMissing(
@@ -18,4 +21,4 @@ def platform_named(name: str) -> Platform:
             value=name,
             hint="deft preflight WORKSPACE --platform embedded",
         )
-    return PLATFORMS[name]()
+    return PLATFORMS[name](settings)

@@ -12,6 +12,7 @@ from typing import Any
 from deft.metrics.target import parse_target, sample_size_advice
 from deft.platforms.base import Check, Platform
 from deft.platforms.registry import platform_named
+from deft.platforms.settings import read_platform_settings
 from deft.preflight.estimate import estimate
 from deft.preflight.inspect import Inspection, inspect_workspace
 from deft.preflight.settings import DEFAULT_TARGET, Facts, settle
@@ -38,7 +39,8 @@ def make_plan(
     Writes nothing. Raises InputRefused and UsageError for the first thing that does not hold.
     """
     wanted = parse_target(target or DEFAULT_TARGET)
-    machine = platform_named(platform)
+    chosen = read_platform_settings(workspace.root, platform)
+    machine = platform_named(platform, chosen)
     inspection = inspect_workspace(workspace)
     settings = settle(given, _facts(inspection, machine))
     created = datetime.now(UTC)
@@ -50,6 +52,7 @@ def make_plan(
         "workspace": str(workspace.root),
         "target": {**wanted.to_record(), "source": "user" if target else "default"},
         "platform": platform,
+        "platform_settings": chosen,
         "settings": {**settings, "images_dir": {"value": str(workspace.images), "source": "derived"}},
         "inputs": inspection.inputs,
         "image_digests": inspection.images,

@@ -10,13 +10,13 @@ import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from deft import files
 from deft.errors import DeftError, StageFailed
-from deft.platforms.base import Platform, ToolCall
+from deft.platforms.base import CallIdentity, Platform, ToolCall
 from deft.progress import Progress
 from deft.run.log import LoopLog
 from deft.run.manifests import MANIFEST, manifest_evidence, verify_manifest, write_manifest
@@ -39,6 +39,8 @@ class StageContext:
     phase: Phase
     platform: Platform
     progress: Progress
+    stage: str = ""
+    attempt: int = 0
 
     def setting(self, name: str) -> Any:
         """Return the agreed value of a parameter of the plan."""
@@ -54,8 +56,9 @@ class StageContext:
         return str(self.state["incumbent"])
 
     def call(self, calls: Sequence[ToolCall]) -> None:
-        """Have the platform carry out tool calls."""
-        self.platform.run(calls, self.progress)
+        """Have the platform carry out tool calls, each of which bears the stage's identity."""
+        identity = CallIdentity(self.run.root.name, self.phase.name, self.stage, self.attempt)
+        self.platform.run([replace(call, identity=identity) for call in calls], self.progress)
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class Stage(ABC):
     def execute(self, context: StageContext, log: LoopLog) -> Record:
         """Do the stage or adopt its finished folder, record it, and return the new state."""
         attempt = next_attempt(log.read(), context.phase.name, self.name)
+        context = replace(context, stage=self.name, attempt=attempt)
         try:
             inputs = {
                 _relative(path, context.run): files.sha256_of_file(path) for path in self.reads(context)

@@ -18,6 +18,7 @@ from deft import files
 from deft.errors import InputRefused, NotApproved
 from deft.guard import approval
 from deft.platforms.base import Platform
+from deft.platforms.settings import read_platform_settings
 from deft.preflight.settings import Settings
 from deft.progress import Progress
 from deft.run.by_hand import require_guard
@@ -73,6 +74,7 @@ def plan_of(step: Step) -> Record:
         "workspace": str(root),
         "command": shlex.join(["deft", *step.arguments]),
         "platform": step.platform,
+        "platform_settings": read_platform_settings(root, step.platform) if step.platform else {},
         "settings": step.settings,
         "inputs": {_name(path, root): files.sha256_of_file(path) for path in step.inputs},
         "results": str(step.results) + ("/<TS>" if step.timestamped else ""),

@@ -61,6 +61,10 @@ class Workspace:
         return self.specs / "baseline_spec.yaml"
 
     @property
+    def platform_settings(self) -> Path:
+        return self.specs / "platforms.yaml"
+
+    @property
     def training_table(self) -> Path:
         return self.root / "train" / "base" / "training_set.csv"
 

@@ -5,6 +5,7 @@ They are forked from a server that has imported everything once, so that each co
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -64,8 +65,10 @@ POINTS = (
     "within the work",
     "before the manifest",
     "before the rename",
+    "after the rename",
     "before the line",
     "before the state",
+    "after the state",
     "before the note",
 )
 
@@ -99,6 +102,14 @@ class Killer:
             return function(*arguments, **options)
 
         return struck
+
+    def after(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def striking(*arguments: Any, **options: Any) -> Any:
+            result = function(*arguments, **options)
+            self.strike()
+            return result
+
+        return striking
 
     def before_call(self, point: str) -> Callable[[ToolCall], None]:
         """Strike before the second tool call of a stage that has several, else before its only one."""
@@ -148,12 +159,36 @@ HOOKS: dict[str, Callable[[pytest.MonkeyPatch, Killer], None]] = {
     "before the rename": lambda patch, killer: patch.setattr(
         base, "_put_in_place", killer.before(base._put_in_place)
     ),
+    "after the rename": lambda patch, killer: patch.setattr(
+        base, "_put_in_place", killer.after(base._put_in_place)
+    ),
     "before the line": lambda patch, killer: patch.setattr(
         base.Stage, "_record", killer.before(base.Stage._record)
     ),
     "before the state": _before_state,
+    "after the state": lambda patch, killer: patch.setattr(
+        base, "write_state", killer.after(base.write_state)
+    ),
     "before the note": _before_note,
 }
+
+
+# --- killed at any moment --------------------------------------------------------------------
+
+
+def run_and_count(root: str, limit: int, counted: str) -> None:
+    """Do the loop and die after `limit` calls and returns of functions; with 0, finish and say how many."""
+    use_stub(pytest.MonkeyPatch())
+    count = itertools.count(1)
+
+    def event(frame: Any, kind: str, argument: Any) -> None:
+        if next(count) == limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(event)
+    run_loop(RunFolder(Path(root)), SILENT)
+    sys.setprofile(None)
+    files.write_text(Path(counted), str(next(count)))
 
 
 # --- runners ---------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ Tree = dict[str, bytes]
 
 
 class KilledRun:
-    """A run at one place: put back to its first bytes, carried on until it ends, compared with `undisturbed`."""
+    """A run at one place: put back to its first bytes, carried on to its end, compared with `undisturbed`."""
 
     def __init__(self, parent: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:

@@ -9,8 +9,8 @@ import random
 from pathlib import Path
 
 import pytest
-
 from killed_runs import KilledRun
+
 from loop_children import run_and_count
 
 LONGEST_LIFE = 6  # as a part of what an undisturbed run takes

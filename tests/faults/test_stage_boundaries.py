@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from killed_runs import STEPS, KilledRun
 
 from forging import copy_with_workspace
-from killed_runs import STEPS, KilledRun
 from loop_children import POINTS, run_and_be_killed
 from time_fields import tree_without_times
 

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from deft.errors import InputRefused
-from deft.metrics.confidence import bootstrap_intervals, far_bound, missed_bound, rows_to_prove
-from deft.metrics.kpi import far_at_recall, mean_far, sweep
+from deft.metrics.confidence import (
+    bootstrap_intervals,
+    far_bound,
+    missed_bound,
+    recall_intervals,
+    rows_to_prove,
+)
+from deft.metrics.kpi import far_at_recall, mean_far, recall_at_far, sweep
 
 
 @pytest.mark.parametrize(
@@ -105,3 +111,23 @@ def test_resampling_keeps_ties_between_the_classes_and_infinite_scores() -> None
 def test_the_bootstrap_refuses_one_class() -> None:
     with pytest.raises(InputRefused, match="both classes"):
         bootstrap_intervals(sweep([0.1], [True]), STATISTICS)
+
+
+@pytest.mark.parametrize("cells", [4_000_000, 500])
+def test_intervals_of_recalls_are_those_of_the_general_bootstrap(monkeypatch, cells) -> None:
+    """Drawn as one matrix or in blocks: the draws differ, what they say does not."""
+    monkeypatch.setattr("deft.metrics.confidence.MOST_CELLS", cells)
+    points = sweep(*scored())
+    rates = {"one": 0.01, "ten": 0.1}
+    found = recall_intervals(points, rates, resamples=2000)
+    general = bootstrap_intervals(
+        points,
+        {name: lambda drawn, far=far: recall_at_far(drawn, far).recall for name, far in rates.items()},
+        resamples=2000,
+        seed=1,
+    )
+    for name in rates:
+        assert found[name] == pytest.approx(general[name], abs=0.03)
+    assert recall_intervals(points, rates) == recall_intervals(points, rates)
+    with pytest.raises(InputRefused, match="both classes"):
+        recall_intervals(sweep([0.1], [True]), rates)

@@ -38,10 +38,22 @@ def test_the_weakest_defect_is_named_beside_far_at_full_recall() -> None:
 
 def test_far_at_full_recall_gets_no_bootstrap_interval_and_the_others_do() -> None:
     figures = kpi_figures(mixed())
-    assert sorted(figures["intervals"]) == ["auroc", "far_at_99", "far_at_99_5", "mean_far_98_100"]
-    for name in ("auroc", "mean_far_98_100"):
-        low, high = figures["intervals"][name]
-        assert low <= figures[name] <= high
+    points = {"far_at_99": "far", "far_at_99_5": "far", "best_f1": "f1"}
+    points |= dict.fromkeys(("recall_at_far_1", "recall_at_far_0_1"), "recall")
+    estimates = {name: figures[name][part] for name, part in points.items()}
+    estimates |= {name: figures[name] for name in ("auroc", "mean_far_98_100")}
+    assert estimates.keys() == figures["intervals"].keys()
+    for name, (low, high) in figures["intervals"].items():
+        assert low <= estimates[name] <= high
+        assert low < high
+
+
+def test_the_recall_of_each_label_has_an_interval_as_wide_as_its_rows_are_few() -> None:
+    many, few = (kpi_figures(mixed(defects=n, shift=2.0))["per_label"]["open"] for n in (600, 40))
+    for name in ("recall_at_far_1", "recall_at_far_0_1"):
+        (low, high), (lowest, highest) = many["intervals"][name], few["intervals"][name]
+        assert low <= many[name] <= high
+        assert highest - lowest > high - low > 0
 
 
 def test_the_figures_are_json_without_nan_even_for_infinite_scores() -> None:
@@ -67,6 +79,7 @@ def test_recall_is_given_for_each_defect_type_by_its_normalised_name() -> None:
         "recall_at_far_1": 1.0,
         "recall_at_far_0_1": 1.0,
         "lowest_score": 0.95,
+        "intervals": {"recall_at_far_1": [1.0, 1.0], "recall_at_far_0_1": [1.0, 1.0]},
     }
 
 

@@ -39,7 +39,8 @@ def test_every_setting_stands_with_its_value_and_its_source(planned):
     assert config["top k per target"] == ("5", "default")
     assert config["seed"] == ("1", "spec")
     assert config["spot check"] == ("yes", "default")
-    shown = len(config) - 3  # workspace, target and platform are no settings
+    assert config["promoted if better by"][0].startswith("the target's figure, then FAR at 99.5 % recall")
+    shown = len(config) - 4  # workspace, target, promotion and platform are no settings
     assert shown == len(plan["settings"]) - 2  # the image root and the encoder's path say nothing new
 
 

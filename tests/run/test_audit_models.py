@@ -158,6 +158,66 @@ def test_the_latest_checkpoint_is_judged_by_its_own_scores(tmp_path, monkeypatch
     refused(run, "baseline/evaluate best_ckpt_kind", "recorded latest, found best_val")
 
 
+def of_the_first_version(kpi):
+    """Take out of a record of figures what deft did not compute before its second version."""
+    newer = ("recall_at_far_1", "recall_at_far_0_1", "best_f1")
+    kept = {name: value for name, value in kpi.items() if name != "rows_to_prove"}
+    for name in newer:
+        kept["intervals"].pop(name)
+    for label in kept["per_label"].values():
+        label.pop("intervals")
+    if kept.get("holdout"):
+        kept["holdout"] = of_the_first_version(kept["holdout"])
+    return kept
+
+
+def make_older(run):
+    entries = entries_of(run)
+    for path in run.root.rglob("kpi.json"):
+        files.write_json(path, of_the_first_version(files.read_json(path)) | {"schema_version": 1})
+    for entry in entries:
+        if entry["stage"] == "evaluate":
+            values = entry["outcome"]["values"]
+            values["kpi"] = of_the_first_version(values["kpi"])
+    reseal(run, entries)
+
+
+def test_figures_that_an_older_version_did_not_compute_are_no_disagreement_and_are_named(run):
+    """The newcomer's bug: a newer deft audited an honest older run and called it forged."""
+    make_older(run)
+    answer = audit_run(run)
+    assert answer["status"] == "agrees"
+    (said,) = [line for line in answer["not_checked"] if "version 1" in line]
+    assert "intervals.best_f1" in said
+    assert "rows_to_prove" in said
+
+
+def test_a_figure_that_is_missing_from_a_record_of_this_version_is_a_disagreement(run):
+    path = run.phase("iter1").inference / "best_val" / "kpi.json"
+    record = files.read_json(path)
+    record["intervals"].pop("best_f1")
+    files.write_json(path, record)
+    reseal(run)
+    refused(run, "iter1/evaluate figures intervals.best_f1", "recorded nothing")
+
+
+def test_an_older_record_may_lack_a_figure_but_not_have_another(run):
+    make_older(run)
+    path = run.phase("iter1").inference / "best_val" / "kpi.json"
+    files.write_json(path, files.read_json(path) | {"auroc": 1.0})
+    reseal(run)
+    refused(run, "iter1/evaluate figures auroc", "recorded 1.0")
+
+
+def test_a_page_of_an_older_run_shows_what_there_is(run):
+    from deft.report.render import render_report
+
+    make_older(run)
+    page = render_report(run).read_text()
+    assert "FAR at 100 %" in page
+    assert "best F1" in page
+
+
 # --- gap analysis and routing ----------------------------------------------------------------
 
 

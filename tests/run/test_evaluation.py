@@ -7,7 +7,16 @@ import pytest
 from deft import files
 from deft.errors import StageFailed
 from deft.metrics.target import parse_target
-from deft.run.evaluation import BEST, LATEST, choose, compared_checkpoints, decision, rank, read_scores
+from deft.run.evaluation import (
+    BEST,
+    LATEST,
+    choose,
+    compared_checkpoints,
+    decision,
+    incumbent_stays,
+    rank,
+    read_scores,
+)
 
 
 def figures(target, far, auroc):
@@ -65,3 +74,22 @@ def test_only_a_strictly_better_candidate_replaces_the_incumbent():
     assert better["incumbent"] == "iter1"
     assert "rules" not in better["kpi"]
     assert decision("iter1", evaluated(0.005), target, None, "s.csv")["target_met"] is True
+
+
+def test_the_rule_of_the_plan_decides_on_promotion():
+    """Of two models one has the better target, the other the better AUROC: the plan says which counts."""
+    target = parse_target("FAR < 0.1% at recall = 100%")
+    best = {**evaluated(0.2), "auroc": 0.8}
+    candidate = {**evaluated(0.3), "auroc": 0.9}
+    assert not decision("iter1", candidate, target, best, "s")["promoted"]
+    by_auroc = decision("iter1", candidate, target, best, "s", ["auroc"])
+    assert by_auroc["incumbent"] == "iter1"
+
+
+def test_that_the_incumbent_stays_is_said_with_the_figures_that_were_compared():
+    ours, best = {**evaluated(0.3), "auroc": 0.9}, {**evaluated(None), "auroc": 0.8}
+    said = incumbent_stays("iter2", ours, "iter1", best, ["target", "auroc"])
+    assert said == (
+        "iter2 is not better than iter1, which stays the best model "
+        "(target 0.3 against none; auroc 0.9 against 0.8)"
+    )

@@ -7,7 +7,7 @@ import pandas as pd
 from deft import files
 from deft.embedding.selection import Selection
 from deft.stages.base import StageContext
-from deft.stages.data_mining import mining_events
+from deft.stages.data_mining import filter_events, mining_events
 
 
 def test_counts_add_up_and_every_mined_row_is_in_the_evidence(finished):
@@ -37,3 +37,24 @@ def test_a_yield_that_fell_by_half_and_labels_without_candidates_are_events(fini
     events = mining_events(context, Selection(pd.DataFrame(), [], None, ("defect",)), 5)
     assert events == ("pool holds no candidate for defect targets", "mining yield fell from 30 to 5 rows")
     assert mining_events(context, Selection(pd.DataFrame(), [], None, ()), 16) == ()
+
+
+def test_what_filters_leave_out_and_labels_without_a_row_are_events():
+    routed = pd.DataFrame({"label": ["PASS", "bridge", "shift"]})
+    fates = [
+        ("t1", "a", True, ""),
+        ("t1", "b", False, "below similarity cut"),
+        ("t2", "a", False, "kept for a nearer target"),
+        ("t2", "c", False, "over the synthetic share"),
+    ]
+    neighbours = pd.DataFrame(fates, columns=["target_filepath", "source_filepath", "kept", "reason"])
+    assert filter_events(routed, neighbours, pd.DataFrame({"label": ["PASS"]})) == (
+        "mined for 2 of 3 weak components",
+        "no row was mined that is labelled bridge",
+        "no row was mined that is labelled shift",
+        "1 pool rows left out: below similarity cut",
+        "1 pool rows left out: over the synthetic share",
+    )
+    everything = pd.DataFrame({"label": ["PASS", "bridge", "shift"]})
+    kept = neighbours.assign(kept=True, reason="")
+    assert filter_events(routed.head(2), kept, everything) == ()

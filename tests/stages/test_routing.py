@@ -8,7 +8,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deft.stages.routing import route, uncovered_labels
+from deft.stages.routing import left_to_generation, route, uncovered_labels
 
 LABELS = st.lists(st.sampled_from(["PASS", "bridge", "missing", "shift "]), max_size=30)
 
@@ -40,3 +40,10 @@ def test_a_routed_row_carries_what_a_pair_encoder_needs(state):
     assert {"input_path", "object_name", "golden_filepath", "component_id"} <= set(routed.columns)
     summary = Path(state["iterations"]["iter1"]["routing_mining_parquet"]).with_name("routing_summary.txt")
     assert summary.read_text().splitlines()[0] == f"Total weak samples: {len(routed)}"
+
+
+def test_weak_samples_that_nobody_will_serve_are_an_event():
+    assert left_to_generation(pd.DataFrame({"label": ["bridge"]})) == (
+        "1 weak samples are left to generation, which is not run",
+    )
+    assert left_to_generation(pd.DataFrame({"label": []})) == ()

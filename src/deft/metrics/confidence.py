@@ -9,15 +9,16 @@ no resample can show a weaker one, and the interval would end at the estimate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from deft.errors import InputRefused
-from deft.metrics.operating_points import Counts, Sweep, require_both_classes
+from deft.metrics.operating_points import RECALL_TOLERANCE, Counts, Floats, Sweep, require_both_classes
 
 CONFIDENCE = 0.95
 RESAMPLES = 300
+MOST_CELLS = 4_000_000
 _BISECTIONS = 60
 _SMALLEST = 1e-300
 _EPSILON = 1e-15
@@ -111,6 +112,47 @@ def bootstrap_intervals(
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail], axis=0)
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(statistics)}
+
+
+def recall_intervals(
+    points: Sweep,
+    rates: Mapping[str, float],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> dict[str, tuple[float, float]]:
+    """Return the interval of the recall at each false alarm rate (a fraction), as `bootstrap_intervals` does.
+
+    All resamples are drawn as one matrix (in blocks, where the table is long): it is done for each label.
+    """
+    require_both_classes(points)
+    defects, passes = _cells(points)
+    generator = np.random.default_rng(seed)
+    block = max(1, MOST_CELLS // len(passes))
+    drawn = [
+        _recalls_at(defects, passes, list(rates.values()), min(block, resamples - first), generator)
+        for first in range(0, resamples, block)
+    ]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.concatenate(drawn, axis=1), [tail, 1 - tail], axis=1)
+    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(rates)}
+
+
+def _recalls_at(
+    defects: Counts, passes: Counts, rates: Sequence[float], resamples: int, generator: np.random.Generator
+) -> Floats:
+    """Return the recall at each rate (rows) in each resample (columns)."""
+    found, alarms = _left_above(defects, resamples, generator), _left_above(passes, resamples, generator)
+    lowest = [np.argmax(alarms <= rate + RECALL_TOLERANCE, axis=1) for rate in rates]
+    return np.stack([found[np.arange(resamples), first] for first in lowest])
+
+
+def _left_above(counts: Counts, resamples: int, generator: np.random.Generator) -> Floats:
+    """Return, for each resample, the share of a class above each cell, from below the first one on."""
+    total = int(counts.sum())
+    drawn = generator.multinomial(total, counts / total, size=resamples)
+    return 1 - np.cumsum(np.pad(drawn, ((0, 0), (1, 0))), axis=1) / total
 
 
 def _cells(points: Sweep) -> tuple[Counts, Counts]:

@@ -8,7 +8,7 @@ therefore named, and no interval is given for it (confidence.py says why).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,14 @@ import numpy as np
 import pandas as pd
 
 from deft.errors import InputRefused
-from deft.metrics.confidence import CONFIDENCE, RESAMPLES, bootstrap_intervals, far_bound, missed_bound
+from deft.metrics.confidence import (
+    CONFIDENCE,
+    RESAMPLES,
+    bootstrap_intervals,
+    far_bound,
+    missed_bound,
+    recall_intervals,
+)
 from deft.metrics.operating_points import (
     FIRST_DATA_ROW,
     Flags,
@@ -51,6 +58,9 @@ __all__ = [
     "transfer",
 ]
 
+SCHEMA_VERSION = 2
+"""Version 1 gave no interval to recall_at_far_*, best_f1 and per_label; audits let such a record stand."""
+
 RULES = {
     "prediction": "a row is called a defect where its score is above the threshold",
     "far": "false alarms divided by PASS rows",
@@ -63,10 +73,14 @@ RULES = {
     "recall_at_far_0_1": "recall at the lowest threshold whose FAR is at most 0.1 %",
     "best_f1": "the threshold with the highest F1 score, then recall, precision and threshold",
     "per_label": "recall of each defect type at the threshold of recall_at_far_1 and of recall_at_far_0_1",
-    "intervals": "two-sided 95 % percentile bootstrap, each class resampled by itself",
+    "intervals": "two-sided 95 % percentile bootstrap, each class resampled by itself: of the recall for "
+    "recall_at_far_* and per_label, of the F1 score for best_f1; none of far_at_100, which one row decides",
     "missed_bound": "Clopper-Pearson, one-sided 95 %: the miss rate that the count leaves possible",
     "far_bound": "Clopper-Pearson, one-sided 95 %: the FAR that the count at far_at_100 leaves possible",
 }
+
+
+RECALLS = {"recall_at_far_1": 0.01, "recall_at_far_0_1": 0.001}
 
 
 def defect_flags(labels: pd.Series) -> Flags:
@@ -93,14 +107,14 @@ def kpi_figures(table: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 
     points = sweep(table["siamese_score"], is_defect)
     require_both_classes(points)
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "rows": len(table),
         "pass_rows": points.pass_rows,
         "defect_rows": points.defect_rows,
         **_headline(points, table, is_defect),
         **_summaries(points),
         **_bounds(points),
-        "per_label": _per_label(points, table, is_defect),
+        "per_label": _per_label(points, table, is_defect, resamples, seed),
         "intervals": _intervals(points, resamples, seed),
         "bootstrap": {"resamples": resamples, "seed": seed, "confidence": CONFIDENCE, "stratified": True},
         "rules": RULES,
@@ -120,8 +134,7 @@ def _summaries(points: Sweep) -> dict[str, Any]:
     return {
         "mean_far_98_100": mean_far(points),
         "auroc": area_under_curve(points),
-        "recall_at_far_1": point_record(recall_at_far(points, 0.01)),
-        "recall_at_far_0_1": point_record(recall_at_far(points, 0.001)),
+        **{name: point_record(recall_at_far(points, far)) for name, far in RECALLS.items()},
         "best_f1": point_record(best_f1(points)),
     }
 
@@ -176,21 +189,31 @@ def _deciding_defect(table: pd.DataFrame, is_defect: Flags) -> dict[str, Any]:
     }
 
 
-def _per_label(points: Sweep, table: pd.DataFrame, is_defect: Flags) -> dict[str, dict[str, Any]]:
-    loose, strict = recall_at_far(points, 0.01).threshold, recall_at_far(points, 0.001).threshold
-    defects = table.loc[is_defect, ["label", "siamese_score"]]
-    scores = np.asarray(defects["siamese_score"], dtype=np.float64)
-    labels = defects["label"].astype(str).str.strip().str.lower().to_numpy()
-    return {str(label): _label_record(scores[labels == label], loose, strict) for label in np.unique(labels)}
+def _per_label(
+    points: Sweep, table: pd.DataFrame, is_defect: Flags, resamples: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    thresholds = {name: recall_at_far(points, far).threshold for name, far in RECALLS.items()}
+    scores = np.asarray(table["siamese_score"], dtype=np.float64)
+    labels = table["label"].astype(str).str.strip().str.lower().to_numpy()
+    records = {}
+    for label in np.unique(labels[is_defect]):
+        of_label = is_defect & (labels == label)
+        alone = (
+            ~is_defect | of_label
+        )  # PASS rows alone set the threshold of a FAR: other labels do not matter
+        intervals = _recall_intervals(sweep(scores[alone], of_label[alone]), resamples, seed)
+        records[str(label)] = _label_record(scores[of_label], thresholds) | {"intervals": intervals}
+    return records
 
 
-def _label_record(scores: Floats, loose: float, strict: float) -> dict[str, Any]:
-    return {
-        "rows": len(scores),
-        "recall_at_far_1": float(np.mean(scores > loose)),
-        "recall_at_far_0_1": float(np.mean(scores > strict)),
-        "lowest_score": _finite(scores.min()),
-    }
+def _label_record(scores: Floats, thresholds: Mapping[str, float]) -> dict[str, Any]:
+    recalls = {name: float(np.mean(scores > threshold)) for name, threshold in thresholds.items()}
+    return {"rows": len(scores), **recalls, "lowest_score": _finite(scores.min())}
+
+
+def _recall_intervals(points: Sweep, resamples: int, seed: int) -> dict[str, list[float]]:
+    found = recall_intervals(points, RECALLS, resamples=resamples, seed=seed)
+    return {name: list(interval) for name, interval in found.items()}
 
 
 def _intervals(points: Sweep, resamples: int, seed: int) -> dict[str, list[float]]:
@@ -199,13 +222,20 @@ def _intervals(points: Sweep, resamples: int, seed: int) -> dict[str, list[float
         "far_at_99": partial(_far_at, recall=0.99),
         "mean_far_98_100": mean_far,
         "auroc": area_under_curve,
+        "best_f1": _highest_f1,
     }
     found = bootstrap_intervals(points, statistics, resamples=resamples, seed=seed)
-    return {name: list(interval) for name, interval in found.items()}
+    return {name: list(interval) for name, interval in found.items()} | _recall_intervals(
+        points, resamples, seed
+    )
 
 
 def _far_at(points: Sweep, *, recall: float) -> float:
     return far_at_recall(points, recall).far
+
+
+def _highest_f1(points: Sweep) -> float:
+    return float(points.f1.max())
 
 
 def transfer(validation: pd.DataFrame, kpi: pd.DataFrame, recall: float) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import pandas as pd
 from deft.errors import InputRefused, UsageError
 from deft.files import write_bytes
 from deft.metrics import charts
-from deft.metrics.kpi import kpi_figures
+from deft.metrics.kpi import SCHEMA_VERSION, kpi_figures
 from deft.metrics.kpi_analysis import KpiAnalysis, analyse, metrics_table, missed_rows
 from deft.metrics.kpi_summary import (
     CONFUSION_AT_100,
@@ -79,7 +79,12 @@ def kpi_record(analysis: KpiAnalysis) -> dict[str, Any]:
         InputRefused
     ) as refusal:  # one class: the original still writes its files, so a record says why not
         counts = {"pass_rows": analysis.points.pass_rows, "defect_rows": analysis.points.defect_rows}
-        return {"schema_version": 1, "rows": len(table), **counts, "unavailable": refusal.message()}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "rows": len(table),
+            **counts,
+            "unavailable": refusal.message(),
+        }
 
 
 def _crlf_csv(table: pd.DataFrame) -> bytes:

@@ -16,6 +16,7 @@ from deft.platforms.settings import read_platform_settings
 from deft.preflight.estimate import estimate
 from deft.preflight.inspect import Inspection, inspect_workspace
 from deft.preflight.settings import DEFAULT_TARGET, Facts, settle
+from deft.run.evaluation import PROMOTION
 from deft.run.seeding import baseline_record
 from deft.run.transitions import ORDER_BASELINE, ORDER_ITERATION
 from deft.versions import component_versions
@@ -51,6 +52,7 @@ def make_plan(
         "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "workspace": str(workspace.root),
         "target": {**wanted.to_record(), "source": "user" if target else "default"},
+        "promotion": list(PROMOTION),
         "platform": platform,
         "platform_settings": chosen,
         "settings": {**settings, "images_dir": {"value": str(workspace.images), "source": "derived"}},

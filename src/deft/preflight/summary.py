@@ -8,6 +8,7 @@ from typing import Any
 from deft.metrics.target import Target
 from deft.platforms.base import Check
 from deft.preflight.inspect import Inspection
+from deft.run.evaluation import PROMOTED_BY
 
 TITLES = {
     "num_epochs": "training epochs",
@@ -53,6 +54,7 @@ def _config_rows(plan: dict[str, Any]) -> Iterable[Sequence[object]]:
     target = plan["target"]
     yield "workspace", plan["workspace"], "user"
     yield "KPI target", Target.from_record(target).normal_form(), target["source"]
+    yield "promoted if better by", ", then ".join(PROMOTED_BY[name] for name in plan["promotion"]), "default"
     yield "platform", plan["platform"], "user" if plan["platform"] != "embedded" else "default"
     if plan["baseline"]:
         yield "baseline", plan["baseline"]["checkpoint"], "user"

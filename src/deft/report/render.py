@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import jinja2
 from markupsafe import Markup
 
 from deft import files
+from deft.guard.untrusted import untrusted
 from deft.metrics.charts import score_histogram
 from deft.metrics.kpi import defect_flags
 from deft.metrics.operating_points import sweep
 from deft.report.facts import RunFacts
 from deft.report.figures import far_against_recall, far_per_iteration, recall_by_label
 from deft.report.pictures import png_address, thumbnail
+from deft.run.evaluation import PROMOTED_BY, PROMOTION
 from deft.workspace.layout import RunFolder
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -35,6 +38,9 @@ def report_html(facts: RunFacts) -> str:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters.update(percent=percent, number=number, seconds=seconds, thumbnail=thumbnail)
+    environment.filters.update(percent_interval=percent_interval, number_interval=number_interval)
+    environment.filters.update(untrusted=untrusted)
+    environment.globals.update(figure=figure)
     style = files.read_text(TEMPLATES / "loop_report.css")
     digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
     return environment.get_template("loop_report.html").render(
@@ -43,6 +49,7 @@ def report_html(facts: RunFacts) -> str:
         style_hash=f"sha256-{digest}",
         figures=_figures(facts) if facts.evaluated else {},
         deciding=_deciding(facts),
+        promotion=", then ".join(PROMOTED_BY[name] for name in facts.plan.get("promotion", PROMOTION)),
     )
 
 
@@ -54,6 +61,24 @@ def percent(value: float | None, digits: int = 2) -> str:
 def number(value: float | None) -> str:
     """Return a score or a threshold to four digits, or a dash where there is none."""
     return "–" if value is None else f"{value:.4g}"
+
+
+def figure(record: Mapping[str, Any], path: str) -> Any:
+    """Return the figure at a dotted path, or None: a run of an older version holds fewer of them."""
+    found: Any = record
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def percent_interval(interval: Sequence[float] | None) -> str:
+    """Return an interval of fractions as percentages in brackets, nothing where there is none."""
+    return "" if interval is None else f"[{percent(interval[0])}, {percent(interval[1])}]"
+
+
+def number_interval(interval: Sequence[float] | None) -> str:
+    """Return an interval in brackets to four digits, nothing where there is none."""
+    return "" if interval is None else f"[{number(interval[0])}, {number(interval[1])}]"
 
 
 def seconds(value: float) -> str:

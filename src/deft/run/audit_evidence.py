@@ -78,6 +78,21 @@ def first_difference(recorded: Any, found: Any, path: str = "") -> tuple[str, An
 ABSENT = "nothing"
 
 
+def without_newer(recorded: Any, found: Any, path: str = "") -> tuple[Any, list[str]]:
+    """Return what was found without the figures that an older record lacks, and the names of those."""
+    if not (isinstance(recorded, Mapping) and isinstance(found, Mapping)):
+        return found, []
+    kept, newer = {}, []
+    for name, value in found.items():
+        below = _below(path, name)
+        if name not in recorded:
+            newer.append(below)
+            continue
+        kept[name], more = without_newer(recorded[name], value, below)
+        newer += more
+    return kept, newer
+
+
 def _below(path: str, name: object) -> str:
     return f"{path}.{name}" if path else str(name)
 

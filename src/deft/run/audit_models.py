@@ -9,14 +9,17 @@ from typing import Any
 import pandas as pd
 
 from deft import files
+from deft.metrics.kpi import SCHEMA_VERSION
 from deft.metrics.kpi_analysis import analyse
 from deft.metrics.kpi_files import RECORD, kpi_record
 from deft.metrics.target import Target
 from deft.metrics.weak_samples import choose_point, expand, score_table, weakest_rows
-from deft.run.audit_evidence import Evidence
+from deft.run.audit_evidence import Evidence, without_newer
 from deft.run.evaluation import (
     BEST,
     LATEST,
+    NOT_IN_STATE,
+    PROMOTION,
     SCORES,
     choose,
     compared_checkpoints,
@@ -103,10 +106,11 @@ def evaluate(evidence: Evidence) -> Record:
     if LATEST not in kinds:
         best, copy = (evidence.hashes.get(f"{kind}/{SCORES}") for kind in (BEST, LATEST))
         evidence.agree("copied scores", f"{LATEST}/{SCORES}", best, copy)
-    chosen = choose(target, figures)
+    rule = evidence.plan.get("promotion", PROMOTION)
+    chosen = choose(target, figures, rule)
     incumbent = evidence.incumbent["kpi"] if evidence.phase.number else None
     scores = evidence.recorded(f"{chosen}/{SCORES}")
-    values = decision(evidence.phase.name, figures[chosen], target, incumbent, scores)
+    values = decision(evidence.phase.name, figures[chosen], target, incumbent, scores, rule)
     return {"best_ckpt_path": str(kinds[chosen]), "best_ckpt_kind": chosen, **values}
 
 
@@ -114,9 +118,22 @@ def _figures(evidence: Evidence, kind: str, target: Target) -> Record:
     folder = evidence.folder / kind
     _check_scored_rows(evidence, folder)
     kpi = kpi_record(analyse(folder / SCORES, "label", "siamese_score", PASS))
-    figures = complete_figures(kpi, folder, target)
-    evidence.agree("figures", folder / RECORD, files.read_json(folder / RECORD), figures)
+    recorded = files.read_json(folder / RECORD)
+    figures = _of_its_time(evidence, recorded, complete_figures(kpi, folder, target))
+    evidence.agree("figures", folder / RECORD, recorded, figures)
     return figures
+
+
+def _of_its_time(evidence: Evidence, recorded: Record, figures: Record) -> Record:
+    """Leave out of the figures what the version that made an older record did not compute yet."""
+    version = recorded.get("schema_version")
+    if not isinstance(version, int) or version >= SCHEMA_VERSION:
+        return figures
+    explained = {name: recorded[name] for name in NOT_IN_STATE if name in recorded}
+    kept, newer = without_newer(recorded, figures)
+    if newer:
+        evidence.tally.skip(f"figures that kpi.json of version {version} did not hold: {', '.join(newer)}")
+    return {**kept, **explained}
 
 
 def _check_scored_rows(evidence: Evidence, folder: Path) -> None:

@@ -6,7 +6,7 @@ always stands the threshold calibrated on validation and applied unchanged (cont
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ import pandas as pd
 from deft.errors import StageFailed
 from deft.metrics.kpi import defect_flags, kpi_figures, transfer
 from deft.metrics.operating_points import sweep
-from deft.metrics.target import Target
+from deft.metrics.target import Target, rows_needed
 from deft.workspace.rows import read_table
 
 SCORES = "inference.csv"
 BEST, LATEST = "best_val", "latest"
 NOT_IN_STATE = ("rules", "bootstrap", "schema_version")
+PROMOTION = ("target", "far_at_99_5", "auroc")
+"""What decides, in this order, which of two models is better; a plan names it, an old plan means this one."""
+PROMOTED_BY = {"target": "the target's figure", "far_at_99_5": "FAR at 99.5 % recall", "auroc": "AUROC"}
 Record = dict[str, Any]
 
 
@@ -47,8 +50,10 @@ def complete_figures(kpi: Record, folder: Path, target: Target) -> Record:
     scored = read_scores(folder / SCORES)
     validation = read_scores(folder / "validation" / SCORES)
     holdout = folder / "holdout" / SCORES
+    passing, defects = rows_needed(target)
     return {
         **kpi,
+        "rows_to_prove": {"pass_rows": passing, "defect_rows": defects},
         "target_value": target.value(sweep(scored["siamese_score"], defect_flags(scored["label"]))),
         "validation_calibrated": transfer(validation, scored, target.recall_floor),
         "holdout": _holdout(holdout, validation, target) if holdout.is_file() else None,
@@ -67,25 +72,53 @@ def for_state(figures: Record) -> Record:
     return {name: value for name, value in figures.items() if name not in NOT_IN_STATE}
 
 
-def rank(target: Target, figures: Record) -> tuple[float, float, float]:
-    """Return what sorts models, better first: the target's figure, FAR at 99.5 % recall, AUROC."""
-    return (target.badness(figures["target_value"]), figures["far_at_99_5"]["far"], -figures["auroc"])
+def rank(target: Target, figures: Record, rule: Sequence[str] = PROMOTION) -> tuple[float, ...]:
+    """Return what sorts models, better first: the figures that the rule names, in its order."""
+    found = compared_figures(figures)
+    badness = {
+        "target": target.badness(found["target"]),
+        "far_at_99_5": found["far_at_99_5"],
+        "auroc": -found["auroc"],
+    }
+    return tuple(badness[name] for name in rule)
 
 
-def choose(target: Target, figures: Mapping[str, Record]) -> str:
+def compared_figures(figures: Record) -> Record:
+    """Return the figures that a rule of promotion may name."""
+    far = figures["far_at_99_5"]["far"]
+    return {"target": figures["target_value"], "far_at_99_5": far, "auroc": figures["auroc"]}
+
+
+def incumbent_stays(phase: str, figures: Record, incumbent: str, best: Record, rule: Sequence[str]) -> str:
+    """Say that a candidate is not promoted, with the figures that the plan's rule compared."""
+    ours, theirs = compared_figures(figures), compared_figures(best)
+    shown = [f"{name} {_shown(ours[name])} against {_shown(theirs[name])}" for name in rule]
+    return f"{phase} is not better than {incumbent}, which stays the best model ({'; '.join(shown)})"
+
+
+def _shown(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"
+
+
+def choose(target: Target, figures: Mapping[str, Record], rule: Sequence[str] = PROMOTION) -> str:
     """Return the kind of the better checkpoint; of equals the best by validation."""
-    return min(figures, key=lambda kind: (rank(target, figures[kind]), kind != BEST))
+    return min(figures, key=lambda kind: (rank(target, figures[kind], rule), kind != BEST))
 
 
 def decision(
-    phase: str, figures: Record, target: Target, incumbent: Record | None, scores: str | Path
+    phase: str,
+    figures: Record,
+    target: Target,
+    incumbent: Record | None,
+    scores: str | Path,
+    rule: Sequence[str] = PROMOTION,
 ) -> Record:
     """Return what an evaluation gives to the state, but for the checkpoint.
 
     `incumbent` holds the figures of the best model so far, None for the baseline: a candidate replaces it
     where it is strictly better by `rank`, the baseline always stands.
     """
-    promoted = incumbent is None or rank(target, figures) < rank(target, incumbent)
+    promoted = incumbent is None or rank(target, figures, rule) < rank(target, incumbent, rule)
     strictest = figures["far_at_100"]
     return {
         "far_pct": 100 * strictest["far"],

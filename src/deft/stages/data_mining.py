@@ -14,7 +14,10 @@ from deft.metrics.weak_samples import weakest_targets
 from deft.platforms.base import ToolCall
 from deft.stages.base import Outcome, Record, Stage, StageContext
 from deft.workspace.layout import phase_name
-from deft.workspace.rows import COLUMNS, write_table
+from deft.workspace.leakage import LeakageReport, Side, assert_disjoint, find_overlaps
+from deft.workspace.rows import COLUMNS, ImageLayout, write_table
+from deft.workspace.sides import workspace_sides
+from deft.workspace.training_spec import read_baseline_spec
 
 POOL_EMBEDDINGS = "source_embeddings.parquet"
 TARGET_EMBEDDINGS = "target_embeddings.parquet"
@@ -123,6 +126,10 @@ class DataMining(Stage):
         synthetic = int((rows["provenance"] == "sdg").sum())
         targets = selection.neighbours["target_filepath"].nunique()
         write_mining_summary(folder, selection, rows, targets)
+        leakage = require_new_content(context, rows)
+        filtered: tuple[str, ...] = ()
+        if context.setting("mining") != "none":
+            filtered = filter_events(files.read_parquet(_routed(context)), selection.neighbours, rows)
         return Outcome(
             summary=f"{len(kept)} new rows ({synthetic} synthetic) for {targets} targets",
             values={
@@ -132,7 +139,7 @@ class DataMining(Stage):
                 "mining_synthetic_count": synthetic,
                 "mining_targets": int(targets),
             },
-            events=mining_events(context, selection, len(kept)),
+            events=(*mining_events(context, selection, len(kept)), *filtered, *leakage.sentences()),
         )
 
 
@@ -202,6 +209,17 @@ def write_mining_summary(folder: Path, selection: Selection, rows: pd.DataFrame,
     files.write_text(folder / "mining_summary.txt", "\n".join(lines) + "\n")
 
 
+def require_new_content(context: StageContext, rows: pd.DataFrame) -> LeakageReport:
+    """Compare what was mined with training, validation, KPI and held-out images; refuse any that is there."""
+    workspace = context.run.workspace
+    layout = ImageLayout.from_spec(read_baseline_spec(workspace))
+    mined = Side.of_table("mined", rows.reset_index(drop=True), workspace.root, layout)
+    sides = [side for side in workspace_sides(workspace) if side.name != "pool"]
+    report = find_overlaps([*sides, mined], against="mined")
+    assert_disjoint(report)
+    return report
+
+
 def mining_events(context: StageContext, selection: Selection, kept: int) -> tuple[str, ...]:
     """Name what a reader must not miss: labels without candidates, a yield that dropped by half."""
     events = [f"pool holds no candidate for {name} targets" for name in selection.without_candidates]
@@ -209,3 +227,15 @@ def mining_events(context: StageContext, selection: Selection, kept: int) -> tup
     if before and kept < before * (1 - YIELD_DROP):
         events.append(f"mining yield fell from {before} to {kept} rows")
     return tuple(events)
+
+
+def filter_events(routed: pd.DataFrame, neighbours: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, ...]:
+    """Name what no filter may do in silence: targets not asked for, labels without a row, rows left out."""
+    asked = neighbours["target_filepath"].nunique()
+    events = [f"mined for {asked} of {len(routed)} weak components"] if asked < len(routed) else []
+    without = sorted(set(routed["label"]) - set(rows["label"]))
+    events += [f"no row was mined that is labelled {name}" for name in without]
+    kept = set(neighbours.loc[neighbours["kept"], "source_filepath"])
+    lost = neighbours[~neighbours["source_filepath"].isin(kept)].drop_duplicates("source_filepath")
+    counts = lost["reason"].value_counts().sort_index()
+    return (*events, *(f"{count} pool rows left out: {reason}" for reason, count in counts.items()))

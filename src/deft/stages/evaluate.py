@@ -13,11 +13,13 @@ from deft.platforms.base import ToolCall
 from deft.run.evaluation import (
     BEST,
     LATEST,
+    PROMOTION,
     SCORES,
     choose,
     compared_checkpoints,
     complete_figures,
     decision,
+    incumbent_stays,
 )
 from deft.stages.base import Outcome, Record, Stage, StageContext
 from deft.workspace.training_spec import images_folder, inference_spec, read_baseline_spec
@@ -42,14 +44,18 @@ class Evaluate(Stage):
         ]
 
     def parameters(self, context: StageContext) -> Record:
-        return {"target": context.plan["target"], "incumbent": context.state.get("incumbent")}
+        return {
+            "target": context.plan["target"],
+            "promotion": _rule(context),
+            "incumbent": context.state.get("incumbent"),
+        }
 
     def work(self, context: StageContext, folder: Path) -> Outcome:
         kinds = compared_checkpoints(context.figures(context.phase.name))
         self._score(context, folder, kinds)
         figures = {kind: self._figures(context, folder / kind) for kind in kinds}
         target = Target.from_record(context.plan["target"])
-        chosen = choose(target, figures)
+        chosen = choose(target, figures, _rule(context))
         if LATEST not in kinds:
             shutil.copytree(folder / BEST, folder / LATEST)
         return self._outcome(context, folder, kinds[chosen], chosen, figures[chosen], target)
@@ -84,8 +90,13 @@ class Evaluate(Stage):
     ) -> Outcome:
         phase = context.phase
         best = context.figures(context.incumbent)["kpi"] if phase.number else None
-        values = decision(phase.name, figures, target, best, folder / kind / SCORES)
-        stays = () if values["promoted"] else (f"{phase.name} is not better than {context.incumbent}",)
+        rule = _rule(context)
+        values = decision(phase.name, figures, target, best, folder / kind / SCORES, rule)
+        stays = (
+            ()
+            if best is None or values["promoted"]
+            else (incumbent_stays(phase.name, figures, context.incumbent, best, rule),)
+        )
         return Outcome(
             summary=f"FAR {values['far_pct']:.3g}% at 100% recall, "
             f"{100 * figures['far_at_99_5']['far']:.3g}% at 99.5%"
@@ -93,6 +104,11 @@ class Evaluate(Stage):
             values={"best_ckpt_path": checkpoint, "best_ckpt_kind": kind, **values},
             events=stays,
         )
+
+
+def _rule(context: StageContext) -> list[str]:
+    """Return what decides on promotion, as the plan has it."""
+    return list(context.plan.get("promotion", PROMOTION))
 
 
 def _sides(context: StageContext) -> dict[str, tuple[Path, Path]]:

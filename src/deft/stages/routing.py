@@ -44,7 +44,7 @@ class Routing(Stage):
                 "routing_mining_parquet": folder / "mining_gaps.parquet",
                 "routing_anomalygen_parquet": folder / "anomalygen_gaps.parquet",
             },
-            events=uncovered_labels(gaps["label"], covered),
+            events=(*uncovered_labels(gaps["label"], covered), *left_to_generation(anomalygen)),
         )
 
 
@@ -85,6 +85,11 @@ def write_routing(folder: Path, gaps: pd.DataFrame, mining: pd.DataFrame, anomal
         sent = int((mining["label"] == label).sum())
         lines.append(f"  {label}: {len(rows)}, {sent}, {len(rows) - sent}")
     files.write_text(folder / "routing_summary.txt", "\n".join(lines) + "\n")
+
+
+def left_to_generation(rows: pd.DataFrame) -> tuple[str, ...]:
+    """Say how many weak samples nobody will serve: generation itself is never run."""
+    return (f"{len(rows)} weak samples are left to generation, which is not run",) if len(rows) else ()
 
 
 def uncovered_labels(weak: pd.Series, pool: pd.Series) -> tuple[str, ...]:

@@ -1,11 +1,15 @@
-"""The sides of a workspace that no image may stand on twice: train, validation, KPI, held out, pool."""
+"""The sides of a workspace that no image may stand on twice: train, validation, KPI, held out, pool.
+
+The pool is whatever mining may take from: a generated picture that is a test picture is a leak as well."""
 
 from __future__ import annotations
 
+from deft.workspace.defect_types import defect_types
 from deft.workspace.layout import Workspace
-from deft.workspace.leakage import Side
+from deft.workspace.leakage import Place, Side
+from deft.workspace.pairs import pair_stems
 from deft.workspace.pool_paths import resolve_pool_paths
-from deft.workspace.rows import ImageLayout, read_table
+from deft.workspace.rows import FIRST_DATA_ROW, ImageLayout, read_table
 from deft.workspace.training_spec import images_folder, read_baseline_spec
 
 
@@ -24,5 +28,18 @@ def workspace_sides(workspace: Workspace) -> list[Side]:
         for name, (path, block) in tables.items()
         if name != "holdout" or path.is_file()
     ]
-    pool = resolve_pool_paths(read_table(workspace.mining_pool_table), workspace, layout)
-    return [*sides, Side.of_table("pool", pool, workspace.root, layout)]
+    return [*sides, _pool_side(workspace, layout)]
+
+
+def _pool_side(workspace: Workspace, layout: ImageLayout) -> Side:
+    """Return everything that mining may take: the pool's rows and, as further rows, the generated pairs."""
+    table = resolve_pool_paths(read_table(workspace.mining_pool_table), workspace, layout)
+    rows = Side.of_table("pool", table, workspace.root, layout).places
+    pairs = pair_stems(workspace.reconstructed_images, workspace.original_images)
+    types = defect_types([pair.stem for pair in pairs], workspace.defect_spec)
+    first = FIRST_DATA_ROW + len(table)
+    generated = (
+        Place("pool", number, str(pair.ng), str(pair.ok), types[pair.stem])
+        for number, pair in enumerate(pairs, start=first)
+    )
+    return Side("pool", (*rows, *generated))

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import yaml
@@ -54,7 +54,12 @@ def make_folder(folder: Path) -> Path:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW  # never into what stands there already
+    try:
+        descriptor = os.open(path, flags, mode)
+    except FileExistsError:  # left by a killed process of the same number
+        path.unlink()
+        descriptor = os.open(path, flags, mode)
     try:
         _write_all(descriptor, content)
         os.fsync(descriptor)
@@ -68,6 +73,37 @@ def _write_all(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a stream whose bytes replace `path` in one step when the block ends; nothing if it fails."""
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        _name_file(error, path)
+        raise
+    sync_folder(path.parent)
+
+
+def publish_first(written: Path, path: Path) -> bool:
+    """Give the durable file `written` the name `path` as well, unless that is taken; say whether it was free.
+
+    Of several that try at once, on one machine or on a shared file system, exactly one succeeds.
+    """
+    try:
+        os.link(written, path)
+    except FileExistsError:
+        return False
+    sync_folder(path.parent)
+    return True
+
+
 def append_line(path: Path, line: bytes, *, at: int | None = None) -> None:
     """Append one line (its newline included) and make it durable before returning.
 
@@ -77,7 +113,14 @@ def append_line(path: Path, line: bytes, *, at: int | None = None) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | (os.O_APPEND if at is None else 0)
     descriptor = os.open(path, flags, 0o644)
     try:
-        size = os.fstat(descriptor).st_size
+        status = os.fstat(descriptor)
+        if status.st_nlink > 1:
+            raise InputRefused(
+                "file has a second name (hard link), and appending would change both",
+                value=path,
+                hint="make it a file of its own: cp FILE FILE.new && mv FILE.new FILE",
+            )
+        size = status.st_size
         if size == 0:
             sync_folder(path.parent)  # first the name, then the first byte: a line never loses its file
         if at is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,12 +87,20 @@ def score_folders(
             (root / side).mkdir()
         for pair in pairs:
             ending = model.layout.endings[0]
-            (root / "input" / f"{pair.stem}{ending}").symlink_to(pair.ng.resolve())
-            (root / "golden" / f"{pair.stem}{ending}").symlink_to(pair.ok.resolve())
+            _put(pair.ng, root / "input" / f"{pair.stem}{ending}")
+            _put(pair.ok, root / "golden" / f"{pair.stem}{ending}")
         rows = [{"input_path": "input", "golden_path": "golden", "object_name": pair.stem} for pair in pairs]
         table = pd.DataFrame(rows).assign(label="unknown").reindex(columns=COLUMNS, fill_value="")
         source = write_table(root / "images.csv", table)
         return score_table(source, root, model, output, platform=platform, progress=progress)
+
+
+def _put(source: Path, place: Path) -> None:
+    """Give a picture the name that the model's layout wants, without copying it where that can be had."""
+    try:
+        os.link(source.resolve(), place)
+    except OSError:  # another file system, or none with hard links
+        shutil.copyfile(source, place)
 
 
 def _infer(table: Path, images: Path, model: Model, platform: str, progress: Progress) -> pd.DataFrame:

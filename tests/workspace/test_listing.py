@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deft.workspace.listing import Listing
+from deft.workspace.safe_path import Roots
 
 
 def test_files_and_links_to_files_exist_and_nothing_else_does(tmp_path: Path) -> None:
@@ -15,7 +16,7 @@ def test_files_and_links_to_files_exist_and_nothing_else_does(tmp_path: Path) ->
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "file")
     (tmp_path / "dangling").symlink_to(tmp_path / "absent")
-    listing = Listing()
+    listing = Listing(Roots.of(tmp_path))
     names = ("file", "link", "folder", "dangling", "absent", "absent/file", "file/file")
     assert [name for name in names if listing.has_file(str(tmp_path / name))] == ["file", "link"]
 
@@ -24,7 +25,18 @@ def test_a_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     listed: list[str] = []
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda folder: listed.append(folder) or scandir(folder))
-    listing = Listing()
+    listing = Listing(Roots.of(tmp_path))
     for n in range(3):
         listing.has_file(f"{tmp_path}/{n}")
     assert listed == [str(tmp_path)]
+
+
+def test_a_link_that_leads_out_of_the_roots_is_no_file(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for folder in (root, outside):
+        folder.mkdir()
+    (outside / "file").touch()
+    (root / "link").symlink_to(outside / "file")
+    (root / "folder").symlink_to(outside)
+    listing = Listing(Roots.of(root))
+    assert not any(listing.has_file(str(root / name)) for name in ("link", "folder/file", "../outside/file"))

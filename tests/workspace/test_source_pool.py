@@ -148,7 +148,9 @@ def test_a_pool_outside_the_workspace_is_named_by_absolute_paths(
     prestage(workspace.root, tmp_path / "elsewhere", light="Top", image_ext="png")
     table = read_table(tmp_path / "elsewhere/synth_pool/source_pool.csv")
     assert table["input_path"].iloc[-1] == str(tmp_path / "elsewhere/synth_pool/images/synth_ng")
-    resolve_images(table, workspace.root, LAYOUT)
+    resolve_images(table.assign(golden_path=table["input_path"]).tail(1), tmp_path / "elsewhere", LAYOUT)
+    with pytest.raises(InputRefused, match="lie outside images_dir"):
+        resolve_images(table, workspace.root, LAYOUT)
 
 
 @pytest.mark.parametrize("missing", ["table", "pairs", "rows"])

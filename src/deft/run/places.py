@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deft.errors import Corruption
 from deft.workspace.layout import RunFolder
+from deft.workspace.safe_path import fault_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class Places:
     def found(self, recorded: str | Path) -> Path:
         """Return where a recorded absolute path is now; a path outside the workspace stays as it is."""
         path = Path(recorded)
+        fault = fault_of(str(path))
+        if fault:
+            raise Corruption(f"path in a record {fault}", value=ascii(str(path))[:200])
         if path.is_relative_to(self.recorded_run):
             return self.run.root / path.relative_to(self.recorded_run)
         if path.is_relative_to(self.recorded_workspace):

@@ -1,21 +1,30 @@
-"""Open images that a stranger may have made: four formats, a cap on pixels, nothing half read."""
+"""Open images that a stranger may have made: four formats, caps on pixels and memory, nothing half read."""
 
 from __future__ import annotations
 
+import os
 import struct
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from deft.errors import InputRefused
+from deft.workspace.safe_path import Roots
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000
+MAX_BYTES = 288 * 1024 * 1024
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+ONE_BYTE_MODES = ("1", "L", "P")
+
+# What Pillow only warns of is refused here, in every thread: a warning that is printed stops nothing.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _UNREADABLE = (
@@ -30,18 +39,22 @@ _UNREADABLE = (
 )
 
 
-def open_image(path: Path | str) -> Image.Image:
+def open_image(path: Path | str, within: Roots | None = None) -> Image.Image:
     """Read one image whole, as 8-bit RGB with the first frame's pixels as stored (EXIF is ignored).
 
-    Raises InputRefused, naming the file, for anything that is missing, truncated, not a JPEG, PNG, BMP or
-    TIFF, larger than `MAX_PIXELS` pixels, or deeper than 8 bits a channel.
+    With `within`, a file that lies outside at the moment of opening is not read. Raises InputRefused, naming
+    the file, for anything that is missing, truncated, not a JPEG, PNG, BMP or TIFF, larger than `MAX_PIXELS`
+    pixels, deeper than 8 bits a channel, or that would take more than `MAX_BYTES` of memory to decode.
     """
     path = Path(path)
     if not path.is_file():
         raise InputRefused("image does not exist", value=path)
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _require_acceptable(image, path)
+        with (
+            within.open(path) if within else open(path, "rb") as stream,
+            Image.open(stream, formats=FORMATS) as image,
+        ):
+            _require_acceptable(image, stream, path)
             return _as_rgb(image)
     except _TOO_LARGE:
         raise _too_large(path) from None
@@ -54,7 +67,7 @@ def open_image(path: Path | str) -> Image.Image:
         ) from None
 
 
-def _require_acceptable(image: Image.Image, path: Path) -> None:
+def _require_acceptable(image: Image.Image, stream: BinaryIO, path: Path) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(path)
     if image.mode in DEEP_MODES:
@@ -63,6 +76,28 @@ def _require_acceptable(image: Image.Image, path: Path) -> None:
             value=path,
             hint="convert it to 8 bits; the scaling is a choice this package does not make for you",
         )
+    needed = image.width * image.height * _bytes_a_pixel(image)
+    if image.format != "BMP":  # the others may keep every byte of their metadata
+        needed += os.fstat(stream.fileno()).st_size
+    if needed > MAX_BYTES:
+        raise InputRefused(
+            f"image needs {needed // 2**20} MiB to decode, {MAX_BYTES // 2**20} may be used",
+            value=path,
+            hint="crop the component out of the board picture first, or save it as a plain RGB file",
+        )
+
+
+def _bytes_a_pixel(image: Image.Image) -> int:
+    """Return what decoding holds at once: the pixels as stored, their RGB copy, the decoder's own buffers."""
+    stored = 1 if image.mode in ONE_BYTE_MODES else 4
+    copies = 0 if image.mode == "RGB" else 4
+    if image.mode == "P" and "transparency" in image.info:
+        copies += 4
+    if image.format == "JPEG" and image.info.get("progressive"):
+        copies += 2 * len(image.getbands())  # libjpeg keeps all coefficients until the last scan
+    if image.format == "TIFF":
+        copies += len(image.getbands())  # one strip may be the whole picture
+    return stored + copies
 
 
 def _too_large(path: Path) -> InputRefused:
@@ -74,12 +109,17 @@ def _too_large(path: Path) -> InputRefused:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        image.load()
+        return image
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow warns about a direct conversion
     return image.convert("RGB")
 
 
-def read_pixels(paths: Sequence[Path | str], *, width: int, height: int) -> npt.NDArray[np.uint8]:
+def read_pixels(
+    paths: Sequence[Path | str], *, width: int, height: int, within: Roots | None = None
+) -> npt.NDArray[np.uint8]:
     """Read images into one array (n, height, width, 3) of 8-bit RGB, decoding on all cores.
 
     An image of another size is resized (bilinear, antialiased). Costs `3 * width * height` bytes an image.
@@ -87,7 +127,7 @@ def read_pixels(paths: Sequence[Path | str], *, width: int, height: int) -> npt.
     pixels = np.empty((len(paths), height, width, 3), np.uint8)
 
     def fill(position: int) -> None:
-        pixels[position] = read_resized(paths[position], width=width, height=height)
+        pixels[position] = read_resized(paths[position], width=width, height=height, within=within)
 
     with ThreadPoolExecutor() as executor:
         for _ in executor.map(fill, range(len(paths))):
@@ -95,9 +135,11 @@ def read_pixels(paths: Sequence[Path | str], *, width: int, height: int) -> npt.
     return pixels
 
 
-def read_resized(path: Path | str, *, width: int, height: int) -> npt.NDArray[np.uint8]:
+def read_resized(
+    path: Path | str, *, width: int, height: int, within: Roots | None = None
+) -> npt.NDArray[np.uint8]:
     """Read one image as 8-bit RGB (height, width, 3); another size is resized (bilinear, antialiased)."""
-    image = open_image(path)
+    image = open_image(path, within)
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image)

@@ -116,6 +116,16 @@ class Workspace:
         return self.root / "augmentation" / "backbone"
 
     @property
+    def data_folders(self) -> tuple[Path, ...]:
+        """The folders that a user may keep elsewhere and link to; whatever lies in them stays in them."""
+        return (
+            *(self.root / "kpi", self.root / "kpi" / "images", self.root / "images", self.root / "train"),
+            *(self.mining_pool.parent, self.mining_pool, self.mining_pool / "images"),
+            *(self.anomalygen, self.reconstructed_images, self.original_images),
+            *(self.backbone, self.results),
+        )
+
+    @property
     def results(self) -> Path:
         return self.root / "results"
 

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import os
 
+from deft.workspace.safe_path import Roots
+
 
 class Listing:
     """Folder listings, each read when a path in it is first asked for; what changes later is not seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
         self._folders: dict[str, frozenset[str]] = {}
 
     def has_file(self, path: str) -> bool:
-        """Say whether `path` is a file, directly or through a link."""
+        """Say whether `path` is a file that lies in the roots, directly or through a link."""
         folder, name = os.path.split(path)
         names = self._folders.get(folder)
         if names is None:
-            names = self._folders[folder] = _file_names(folder)
+            names = self._folders[folder] = self._file_names(folder)
         return name in names
 
+    def _file_names(self, folder: str) -> frozenset[str]:
+        if not self._roots.hold(folder):
+            return frozenset()
+        try:
+            with os.scandir(folder) as entries:
+                return frozenset(entry.name for entry in entries if entry.is_file() and self._stays(entry))
+        except (OSError, ValueError):
+            return frozenset()
 
-def _file_names(folder: str) -> frozenset[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if entry.is_file())
-    except OSError:
-        return frozenset()
+    def _stays(self, entry: os.DirEntry[str]) -> bool:
+        return not entry.is_symlink() or self._roots.hold(entry.path)

@@ -23,6 +23,7 @@ from deft.progress import NullProgress, Progress
 from deft.workspace.defect_types import EXTENSIONS, defect_types
 from deft.workspace.images import open_image
 from deft.workspace.rows import ImageLayout, can_stand_in_a_row, normalise_label, write_table
+from deft.workspace.safe_path import Roots
 
 SYSTEM_FILES = ("Thumbs.db", "desktop.ini")
 LISTED = 10
@@ -74,6 +75,7 @@ def _pictures(folder: Path) -> dict[str, Path]:
     if not entries:
         raise InputRefused("folder of pre-generated pictures is empty", value=folder)
     _refuse_stems(entries, folder)
+    Roots.of(folder).require(entries)
     return {entry.stem: entry for entry in entries}
 
 
@@ -146,7 +148,8 @@ def _refuse_shared_names(pairs: Sequence[Pair], layout: ImageLayout) -> None:
 
 def _stage_picture(job: tuple[str, Path, Path], layout: ImageLayout) -> bool:
     stem, source, folder = job
-    picture, content = open_image(source), source.read_bytes()
+    content = Roots.of(source.parent).read_for_copy(source)
+    picture = open_image(source, Roots.of(source.parent))
     wanted = _format_of_extension(layout.extension)
     is_right = content.startswith(MAGIC[wanted])
     if not is_right:

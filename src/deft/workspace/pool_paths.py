@@ -16,6 +16,7 @@ from deft.errors import InputRefused
 from deft.workspace.layout import Workspace
 from deft.workspace.listing import Listing
 from deft.workspace.rows import FIRST_DATA_ROW, LISTED, ImageLayout, resolve_images
+from deft.workspace.safe_path import Roots
 
 
 def resolve_pool_paths(table: pd.DataFrame, workspace: Workspace, layout: ImageLayout) -> pd.DataFrame:
@@ -44,7 +45,7 @@ class _Resolver:
         self.root = str(workspace.root)
         self.layout = layout
         self.failures: list[str] = []
-        self._listing = Listing()
+        self._listing = Listing(Roots.of_workspace(workspace))
         self._folders: dict[str, list[str]] = {}
         pool = workspace.mining_pool
         self._bases = [str(base) for base in (pool, pool / "images", workspace.images, workspace.root)]

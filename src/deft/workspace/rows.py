@@ -26,6 +26,7 @@ import pyarrow.csv
 from deft import files
 from deft.errors import InputRefused, UsageError
 from deft.workspace.listing import Listing
+from deft.workspace.safe_path import Roots
 
 COLUMNS = (
     "input_path",
@@ -44,10 +45,12 @@ COLUMNS = (
     "comp_type_1",
 )
 REQUIRED = ("input_path", "golden_path", "label", "object_name")
+PATHS = ("input_path", "golden_path", "object_name")
 PASS = "PASS"
 
 # A spreadsheet runs a cell that starts so; the full-width forms are folded to the same by some of them.
 FORMULA_STARTS = "=+-@\t\r＝＋－＠"
+UNSAFE_PATH = r"\\|(^|/)\.\.(/|$)"  # what safe_path.fault_of says of one path, for a column
 CONTROL_CHARACTERS = "[\\x00-\\x1f\\x7f]"
 FIRST_DATA_ROW = 2
 LISTED = 5
@@ -95,8 +98,9 @@ def read_table(path: Path, *, images: ImageLayout | None = None) -> pd.DataFrame
     """Read a table of rows, normalised: 14 columns, then whatever else the file has, all text.
 
     Refused, with the row: a missing required column, no rows, ragged rows, control characters, an empty
-    required cell, a cell that a spreadsheet would run, a label that is PASS but for its spelling. Duplicate
-    rows are allowed. With `images`, the object names are also checked not to carry the layout's extension.
+    required cell, a cell that a spreadsheet would run, a path with `..` or a backslash, a label that is PASS
+    but for its spelling. Duplicate rows are allowed. With `images`, the object names are also checked not to
+    carry the layout's extension.
     """
     text = files.read_text(path).rstrip("\r\n")
     header = _read_header(text, path)
@@ -104,6 +108,8 @@ def read_table(path: Path, *, images: ImageLayout | None = None) -> pd.DataFrame
     _refuse_first(table, header, _has_control, "control character in", path)
     _refuse_first(table, REQUIRED, _is_blank, "empty", path)
     _refuse_first(table, REQUIRED, _is_formula, "cell that a spreadsheet would run as a formula in", path)
+    _refuse_first(table, PATHS, _is_unsafe_path, "path with `..` or a backslash in", path)
+    _refuse_first(table, ("object_name",), _is_absolute, "absolute path instead of a name in", path)
     if images is not None:
         _refuse_first(table, ("object_name",), images.has_suffix, "file name instead of object name in", path)
     frame = table.to_pandas()
@@ -165,12 +171,13 @@ def _ragged(row: Any, path: Path) -> InputRefused:
 
 
 def can_stand_in_a_row(text: str) -> bool:
-    """Say whether a name may become a required cell: Unicode, not blank, no control, no formula."""
+    """Say whether a name may become a required cell: Unicode, not blank, no control, formula or path out."""
     try:
         cell = pa.array([text.encode("utf-8").decode("utf-8")], pa.string())
     except UnicodeError:
         return False
-    return not any(is_bad(cell)[0].as_py() for is_bad in (_has_control, _is_blank, _is_formula))
+    bad = (_has_control, _is_blank, _is_formula, _is_unsafe_path, _is_absolute)
+    return not any(is_bad(cell)[0].as_py() for is_bad in bad)
 
 
 def _has_control(cells: Any) -> Any:
@@ -183,6 +190,14 @@ def _is_blank(cells: Any) -> Any:
 
 def _is_formula(cells: Any) -> Any:
     return pc.match_substring_regex(cells, f"^[{FORMULA_STARTS.replace('-', '')}-]")
+
+
+def _is_unsafe_path(cells: Any) -> Any:
+    return pc.match_substring_regex(cells, UNSAFE_PATH)
+
+
+def _is_absolute(cells: Any) -> Any:
+    return pc.starts_with(cells, "/")
 
 
 def _refuse_first(table: Any, columns: Iterable[str], is_bad: Any, fact: str, path: Path) -> None:
@@ -293,20 +308,32 @@ def _extension(image_ext: object) -> str:
 
 
 def resolve_images(table: pd.DataFrame, images_dir: Path, layout: ImageLayout) -> None:
-    """Refuse a table of which an input or golden image is not a file, listing the first five by row."""
-    listing = Listing()
+    """Refuse a table of which an image or golden is no file below `images_dir`, listing five rows."""
+    listing = Listing(Roots.of(images_dir))
     missing: list[tuple[int, str]] = []
     for column in ("input_path", "golden_path"):
         for paths in layout.column_paths(table, images_dir, column):
             missing.extend((row, path) for row, path in enumerate(paths) if not listing.has_file(path))
     if missing:
-        missing.sort()
-        listed = "; ".join(f"row {row + FIRST_DATA_ROW}: {path}" for row, path in missing[:LISTED])
-        raise InputRefused(
-            f"{len(missing)} image(s) of {len(table)} rows do not exist",
-            value=listed + ("; ..." if len(missing) > LISTED else ""),
-            hint="check images_dir, input_map and image_ext of the spec",
+        raise _unresolved(sorted(missing), len(table))
+
+
+def _unresolved(missing: list[tuple[int, str]], rows: int) -> InputRefused:
+    """Tell images that lie outside, which comes first, from images that are not there."""
+    outside = [(row, path) for row, path in missing if os.path.isfile(path)]
+    fault, hint = "do not exist", "check images_dir, input_map and image_ext of the spec"
+    if outside:
+        missing, fault, hint = (
+            outside,
+            "lie outside images_dir",
+            "copy them into it; a link out of it is refused",
         )
+    listed = "; ".join(f"row {row + FIRST_DATA_ROW}: {path}" for row, path in missing[:LISTED])
+    return InputRefused(
+        f"{len(missing)} image(s) of {rows} rows {fault}",
+        value=listed + ("; ..." if len(missing) > LISTED else ""),
+        hint=hint,
+    )
 
 
 def prefix_rows(table: pd.DataFrame, prefix: str) -> pd.DataFrame:

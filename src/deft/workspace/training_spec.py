@@ -7,6 +7,7 @@ counter; warm start is `pretrained_model_path` alone (contracts/loop.md "Decided
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from deft.errors import InputRefused
 from deft.files import read_yaml
 from deft.workspace.layout import Workspace
 from deft.workspace.rows import ImageLayout, read_table, resolve_images
+from deft.workspace.safe_path import Roots
 
 Spec = dict[str, Any]
 # What scoring needs of `train`: the loss (TAO asserts its coupling with the model), precision and threads.
@@ -89,6 +91,14 @@ def images_folder(spec: Spec, split: str, workspace: Workspace) -> Path:
     if named and (workspace.root / named).is_dir():
         return Path(workspace.root / named).resolve()
     return workspace.images
+
+
+def data_roots(workspace: Workspace) -> Roots:
+    """Return the folders in which a workspace's data lies: its own and the image roots of its spec."""
+    spec = read_baseline_spec(workspace)
+    named = (images_folder(spec, split, workspace) for split in ("train", "validation", "test", "infer"))
+    own = Roots.of_workspace(workspace).folders
+    return Roots(tuple(dict.fromkeys((*own, *map(os.path.realpath, named)))))
 
 
 def training_spec(

@@ -11,6 +11,7 @@ from deft.workspace.layout import Workspace
 from deft.workspace.leakage import LeakageReport, Side, assert_disjoint, find_overlaps
 from deft.workspace.listing import Listing
 from deft.workspace.rows import ImageLayout, read_table, resolve_images
+from deft.workspace.safe_path import Roots
 
 
 def validate_table(
@@ -59,7 +60,7 @@ def _read(csv: Path, workspace: Workspace, layout: ImageLayout) -> tuple[pd.Data
 
 
 def _image_root(table: pd.DataFrame, workspace: Workspace, layout: ImageLayout) -> Path:
-    first, listing = table.head(1).to_dict("records")[0], Listing()
+    first, listing = table.head(1).to_dict("records")[0], Listing(Roots.of_workspace(workspace))
     for root in (workspace.root, workspace.images):
         paths = (*layout.input_images(first, root), *layout.golden_images(first, root))
         if all(listing.has_file(str(path)) for path in paths):

@@ -16,6 +16,7 @@ from deft import files
 from deft.errors import InputRefused, UsageError
 from deft.workspace.images import read_pixels
 from deft.workspace.rows import REQUIRED, ImageLayout, is_pass, read_table, resolve_images
+from deft.workspace.safe_path import Roots
 
 Pixels = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.intp]
@@ -107,7 +108,9 @@ class SplitSource:
             for side, lights in columns.items()
         }
         self._require_memory(len(known))
-        pixels = read_pixels(list(known), width=self.width, height=self.height)
+        pixels = read_pixels(
+            list(known), width=self.width, height=self.height, within=Roots.of(self.images)
+        )
         return Images(pixels, indices["golden_path"], indices["input_path"])
 
     def _require_memory(self, images: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from deft.workspace.importers.pasted_defects import DEFECT, paste_patch
 from deft.workspace.layout import Workspace
 from deft.workspace.pairs import pair_stems
 from deft.workspace.rows import PASS
+from deft.workspace.safe_path import Roots
 
 MADE_BY = "deft import folders"
 IMPORTER_VERSION = 1
@@ -145,9 +145,10 @@ def _file_pictures(
 
 def _content(path: Path, extension: str) -> bytes:
     """Return a picture's bytes, read whole once so that a broken one is refused here, not in training."""
-    picture = open_image(path)
+    roots = Roots.of(path.parent)
+    picture = open_image(path, roots)
     if KEPT_EXTENSIONS.get(path.suffix.lower()) == extension:
-        return path.read_bytes()
+        return roots.read_for_copy(path)
     return encode_image(np.asarray(picture), "PNG")
 
 
@@ -181,8 +182,7 @@ def _fill_synthetic(
             (pair.ng, workspace.reconstructed_images),
             (pair.ok, workspace.original_images),
         ):
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, folder / source.name)
+            place_image(folder / source.name, Roots.of(source.parent).read_for_copy(source))
     return 0
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from deft import files
 from deft.errors import InputRefused, UsageError
 from deft.workspace.rows import FIRST_DATA_ROW, PASS, can_stand_in_a_row, normalise_label
+from deft.workspace.safe_path import Roots
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 LISTED = 5
@@ -165,6 +166,7 @@ def _pictures(folder: Path, lights: Sequence[str]) -> dict[str, Pictures]:
             if light in found[name]:
                 raise InputRefused("one image has two files", value=f"{found[name][light].name}, {path}")
             found[name][light] = path
+    Roots.of(folder).require(path for pictures in found.values() for path in pictures.values())
     if not found:
         raise InputRefused(f"folder holds no {', '.join(EXTENSIONS)} image", value=folder)
     order = list(lights) or [""]

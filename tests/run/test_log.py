@@ -181,7 +181,7 @@ def test_a_tail_torn_at_any_byte_is_kept_aside_cut_and_recorded(
 
 
 @pytest.mark.parametrize(
-    "tail", [b"\0" * 700, b"\0" * 300 + b"\n", b'{"seq": 4, "sha256": "0"}\n', b"\xff\xfe\n", b"["]
+    "tail", [b"\0" * 700, b"\0" * 300 + b"\n", b'{"seq": 4, "sha256": "0"\n', b"\xff\xfe\n", b"["]
 )
 def test_an_unfinished_write_of_any_look_is_recovered(log: LoopLog, note: Make, tail: bytes) -> None:
     three_lines(log, note)
@@ -264,6 +264,35 @@ def test_bytes_behind_a_whole_last_line_are_damage_not_a_tear(log: LoopLog, note
     whole = three_lines(log, note)
     log.path.write_bytes(whole[:-1] + b"{}")
     with pytest.raises(Corruption, match="line 3 of the log is damaged"):
+        log.append(note())
+
+
+def test_zeroes_behind_a_whole_last_line_are_a_tear_that_ate_its_newline(log: LoopLog, note: Make) -> None:
+    whole = three_lines(log, note)
+    log.path.write_bytes(whole[:-1] + b"\0" * 100)
+    log.append(note("after"))
+    assert [entry["kind"] for entry in log.read()] == ["note", "note", "recovered", "note"]
+
+
+def test_a_last_line_whose_words_were_changed_is_damage_not_a_tear(log: LoopLog, note: Make) -> None:
+    log.path.write_bytes(three_lines(log, note).replace(b"remark 2", b"remark 7"))
+    for use in (log.read, lambda: log.append(note())):
+        with pytest.raises(Corruption, match="line 3 of the log is damaged"):
+            use()
+
+
+def test_a_line_of_the_same_meaning_in_another_spelling_is_corruption(log: LoopLog, note: Make) -> None:
+    log.append(note("a share", values={"share": 0.13333333333333333}))
+    log.append(note())
+    log.path.write_bytes(log.path.read_bytes().replace(b"0.13333333333333333", b"0.13333333333333332"))
+    with pytest.raises(Corruption, match="line 1 of the log is not spelled as it was written"):
+        log.read()
+
+
+def test_an_append_behind_a_doubled_line_is_refused(log: LoopLog, note: Make) -> None:
+    whole = three_lines(log, note)
+    log.path.write_bytes(whole + whole.splitlines(keepends=True)[-1])
+    with pytest.raises(Corruption, match="line 4 of the log does not follow"):
         log.append(note())
 
 

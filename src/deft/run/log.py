@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from deft import files
-from deft.errors import Corruption, RunBusy, StageFailed
+from deft.errors import Corruption, EnvironmentMissing, RunBusy, StageFailed, storage_fault
 from deft.run.transitions import check_entry
 from deft.schemas import validate
 
@@ -61,7 +61,7 @@ class LoopLog:
         Needs `iter stage status summary`; `duration_sec context_tokens tokens attempt kind evidence
         outcome` have defaults. Reads the tail of the file only, except for stages, whose order is checked
         against the whole log under the same lock. Raises StateConflict, RunBusy (60 s), Corruption,
-        StageFailed (disk).
+        EnvironmentMissing (disk).
         """
         try:
             with self._locked():
@@ -71,7 +71,8 @@ class LoopLog:
                     check_entry(read(self.path), content)
                 return self._write(content, last, at=None)
         except OSError as error:
-            raise StageFailed(
+            failure = EnvironmentMissing if storage_fault(error) else StageFailed
+            raise failure(
                 f"log cannot be written ({error.strerror or error})",
                 value=self.path,
                 hint="make room or mend the disk, then the same command again: nothing recorded was lost",
@@ -98,8 +99,7 @@ class LoopLog:
     def _write(self, content: Entry, last: Entry | None, *, at: int | None) -> Entry:
         entry = _seal(content, last, self._clock())
         validate(entry, "log_entry")
-        line = json.dumps(entry, ensure_ascii=False).encode("utf-8") + b"\n"
-        files.append_line(self.path, line, at=at)
+        files.append_line(self.path, _spelled(entry) + b"\n", at=at)
         return entry
 
     def _recover(self, tail: _Tail) -> Entry | None:
@@ -185,15 +185,15 @@ def scan(path: Path) -> LogScan:
     entries: list[Entry] = []
     for number, line in enumerate(lines, start=1):
         entry = _verified(line, path, number)
-        _check_chain(entry, entries[-1] if entries else None, path, number)
+        if not _follows(entry, entries[-1] if entries else None):
+            raise _corruption(path, number, "does not follow the line before it")
         entries.append(entry)
     return LogScan(entries, torn)
 
 
-def _check_chain(entry: Entry, last: Entry | None, path: Path, number: int) -> None:
+def _follows(entry: Entry, last: Entry | None) -> bool:
     expected = (last["seq"] + 1, last["sha256"]) if last else (1, GENESIS)
-    if (entry.get("seq"), entry.get("prev")) != expected:
-        raise _corruption(path, number, "does not follow the line before it")
+    return (entry.get("seq"), entry.get("prev")) == expected
 
 
 def _verified(line: bytes, path: Path, number: int) -> Entry:
@@ -216,7 +216,14 @@ def _parse(line: bytes) -> Entry:
         entry = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         raise _Unreadable("is not JSON") from None
-    return _checked(entry)
+    checked = _checked(entry)
+    if _spelled(checked) != line.removesuffix(b"\r"):  # 0.13333333333333333 and ...3332 are one number
+        raise _Unreadable("is not spelled as it was written")
+    return checked
+
+
+def _spelled(entry: Entry) -> bytes:
+    return json.dumps(entry, ensure_ascii=False).encode("utf-8")
 
 
 def _checked(entry: object) -> Entry:
@@ -251,19 +258,22 @@ def _is_whole(line: bytes) -> bool:
 
 
 def _is_damage(torn: bytes) -> bool:
-    """Tell an end that no interrupted append leaves: a foreign record, or bytes behind a whole entry."""
-    text = torn.decode("utf-8", "replace").rstrip("\n")
+    """Tell an end that no interrupted append leaves: a whole object that is no entry, or bytes behind one.
+
+    Zeroes behind it are blocks that a power loss kept from the disk: the entry was not acknowledged yet.
+    """
+    text = torn.decode("utf-8", "replace")
     try:
         first, end = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
         return False
-    if isinstance(first, dict) and "sha256" not in first:
-        return True
+    if not isinstance(first, dict):
+        return False
     try:
         _checked(first)
     except _Unreadable:
-        return False
-    return end < len(text)
+        return True
+    return bool(text[end:].strip("\0"))
 
 
 def _line_number(path: Path, torn: int) -> int:
@@ -284,13 +294,19 @@ def _read_tail(path: Path) -> _Tail:
             break
         window *= 2
     lines, torn = _peel(block, path)
-    end = size - len(torn)
-    if not lines:
-        return _Tail(None, end, torn)
+    return _Tail(_last_entry(lines, path, from_start=not start), size - len(torn), torn)
+
+
+def _last_entry(lines: list[bytes], path: Path, *, from_start: bool) -> Entry | None:
+    """Return the last whole entry if it follows the one before it; else the whole log says which line is bad."""
     try:
-        return _Tail(_parse(lines[-1]), end, torn)
-    except _Unreadable as error:
-        raise _corruption(path, _line_number(path, len(torn)) - 1, str(error)) from None
+        ends = [_parse(line) for line in lines[-2:]]
+    except _Unreadable:
+        ends = read(path)
+    last, before = ends[-1] if ends else None, ends[-2] if len(ends) > 1 else None
+    if last is not None and (before is not None or from_start) and not _follows(last, before):
+        return read(path)[-1]
+    return last
 
 
 def _read_from(path: Path, start: int) -> bytes:

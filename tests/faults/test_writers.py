@@ -1,4 +1,4 @@
-"""Eight processes that append to one log at once: nothing lost, nothing doubled, no append dearer than before.
+"""Eight processes that append to one log at once: nothing lost or doubled, no append dearer than before.
 
 What an append costs is counted by the kernel (`/proc/self/io`) and by its own calls, never timed.
 """
@@ -24,7 +24,7 @@ ALLOWED_GROWTH = 1.5
 
 
 class Counter:
-    """Counts what one append asks of the kernel, the lock left out: how often it is polled depends on others."""
+    """Counts what an append asks of the kernel, without the lock: how often it is polled depends on others."""
 
     def __init__(self) -> None:
         self.calls = 0

@@ -298,7 +298,7 @@ def _read_tail(path: Path) -> _Tail:
 
 
 def _last_entry(lines: list[bytes], path: Path, *, from_start: bool) -> Entry | None:
-    """Return the last whole entry if it follows the one before it; else the whole log says which line is bad."""
+    """Return the last whole entry if it follows the one before it; else the scan names the bad line."""
     try:
         ends = [_parse(line) for line in lines[-2:]]
     except _Unreadable:

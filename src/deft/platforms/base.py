@@ -14,12 +14,16 @@ from deft.progress import Progress
 
 @dataclass(frozen=True)
 class CallIdentity:
-    """Whose call it is: a container or a job bears it, so that a runner that was killed finds it again."""
+    """Whose call it is: a container or a job bears it, so that a runner that was killed finds it again.
+
+    `key` is the hash of everything the stage reads: what was begun under another key is not taken over.
+    """
 
     run: str
     phase: str
     stage: str
     attempt: int
+    key: str = ""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class StageContext:
     progress: Progress
     stage: str = ""
     attempt: int = 0
+    key: str = ""
 
     def setting(self, name: str) -> Any:
         """Return the agreed value of a parameter of the plan."""
@@ -57,7 +58,7 @@ class StageContext:
 
     def call(self, calls: Sequence[ToolCall]) -> None:
         """Have the platform carry out tool calls, each of which bears the stage's identity."""
-        identity = CallIdentity(self.run.root.name, self.phase.name, self.stage, self.attempt)
+        identity = CallIdentity(self.run.root.name, self.phase.name, self.stage, self.attempt, self.key)
         self.platform.run([replace(call, identity=identity) for call in calls], self.progress)
 
 
@@ -110,6 +111,7 @@ class Stage(ABC):
                 _relative(path, context.run): files.sha256_of_file(path) for path in self.reads(context)
             }
             key = self._key(context, inputs)
+            context = replace(context, key=key)
             folder = self._finished(context, key) or self._attempt(context, inputs, key, attempt)
             manifest = verify_manifest(folder)
             self.publish(context, folder)

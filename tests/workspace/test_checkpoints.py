@@ -11,7 +11,9 @@ from deft.workspace.checkpoints import (
     best_checkpoint,
     checkpoint_name,
     checkpoints,
+    epochs_done,
     latest_checkpoint,
+    recorded_losses,
     status_records,
     validation_losses,
 )
@@ -62,3 +64,88 @@ def test_a_folder_without_checkpoints_is_refused_by_name(tmp_path):
         latest_checkpoint(tmp_path)
     with pytest.raises(InputRefused, match="no validated checkpoint"):
         best_checkpoint(tmp_path)
+
+
+# --- as a container writes it ----------------------------------------------------------------
+
+
+def loop_start():
+    return {"message": "Starting Training Loop.", "status": "STARTED"}
+
+
+def epoch_end(epoch, of=4):
+    return {
+        "message": "Training loop in progress",
+        "epoch": epoch,
+        "max_epoch": of - 1,
+        "kpi": {"val_loss": 9},
+    }
+
+
+def validated(loss):
+    return {"message": "Eval metrics generated.", "kpi": {"val_loss": loss}}
+
+
+def trained():
+    return {"message": "Train metrics generated.", "kpi": {"train_loss": 1.0}}
+
+
+def write_records(folder, *records, interval=None):
+    (folder / "status.json").write_text("".join(json.dumps(record) + "\n" for record in records))
+    if interval is not None:
+        (folder / "experiment.yaml").write_text(f"train:\n  validation_interval: {interval}\n")
+
+
+def test_a_validation_before_the_record_of_its_epoch_belongs_to_that_epoch(folder):
+    records = [(validated(0.5 - 0.1 * epoch), epoch_end(epoch), trained()) for epoch in range(3)]
+    write_records(folder, loop_start(), *(record for three in records for record in three))
+    assert recorded_losses(folder) == pytest.approx({0: 0.5, 1: 0.4, 2: 0.3})
+
+
+def test_a_validation_after_the_record_of_its_epoch_belongs_to_that_epoch(folder):
+    records = [(epoch_end(epoch), trained(), validated(0.5 - 0.1 * epoch)) for epoch in range(3)]
+    write_records(folder, loop_start(), *(record for three in records for record in three))
+    assert recorded_losses(folder) == pytest.approx({0: 0.5, 1: 0.4, 2: 0.3})
+
+
+def test_with_an_interval_the_validated_epochs_are_those_it_divides_in_either_order(folder):
+    early = [
+        loop_start(),
+        epoch_end(0),
+        validated(0.5),
+        epoch_end(1),
+        epoch_end(2),
+        validated(0.4),
+        epoch_end(3),
+    ]
+    write_records(folder, *early, interval=2)
+    assert recorded_losses(folder) == {1: 0.5, 3: 0.4}
+    late = [
+        loop_start(),
+        epoch_end(0),
+        epoch_end(1),
+        validated(0.5),
+        epoch_end(2),
+        epoch_end(3),
+        validated(0.4),
+    ]
+    write_records(folder, *late, interval=2)
+    assert recorded_losses(folder) == {1: 0.5, 3: 0.4}
+
+
+def test_a_resumed_training_goes_on_counting_where_its_epochs_say(folder):
+    first = [loop_start(), validated(0.5), epoch_end(0), validated(0.9)]  # killed before epoch 1 was recorded
+    write_records(folder, *first, loop_start(), validated(0.4), epoch_end(1), validated(0.3), epoch_end(2))
+    assert recorded_losses(folder) == {0: 0.5, 1: 0.4, 2: 0.3}
+
+
+def test_a_validation_without_any_epoch_near_it_does_not_count(folder):
+    write_records(folder, loop_start(), validated(0.5))
+    assert recorded_losses(folder) == {}
+
+
+def test_the_epochs_done_are_counted_from_the_last_record_of_one(folder):
+    write_records(folder, loop_start(), validated(0.5), epoch_end(0), trained(), validated(0.4))
+    assert epochs_done(folder) == (1, 4)
+    write_records(folder, loop_start())
+    assert epochs_done(folder) == (0, None)

@@ -9,12 +9,19 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from deft.errors import InputRefused
+from deft.files import read_yaml
 
 CHECKPOINT_NAME = re.compile(r"model_epoch_(\d+)_step_(\d+)\.pth")
+LOOP_START, EPOCH, VALIDATION = (
+    "Starting Training Loop.",
+    "Training loop in progress",
+    "Eval metrics generated.",
+)
 
 
 def checkpoint_name(epoch: int, step: int) -> str:
@@ -51,14 +58,69 @@ def status_records(folder: Path) -> list[dict[str, Any]]:
 def recorded_losses(folder: Path) -> dict[int, float]:
     """Return the validation loss of every epoch that `status.json` calls validated; the last word counts."""
     losses: dict[int, float] = {}
-    for record in status_records(folder):
+    for epoch, record in _validations(status_records(folder), _validation_interval(folder)):
         kpi = record.get("kpi")
-        if record.get("message") != "Eval metrics generated." or not isinstance(kpi, dict):
-            continue
-        loss = float(kpi.get("val_loss", math.nan))
-        if math.isfinite(loss) and "epoch" in record:
-            losses[int(record["epoch"])] = loss
+        loss = float(kpi.get("val_loss", math.nan)) if isinstance(kpi, dict) else math.nan
+        if math.isfinite(loss):
+            losses[epoch] = loss
     return dict(sorted(losses.items()))
+
+
+def epochs_done(folder: Path) -> tuple[int, int | None]:
+    """Return how many epochs a training has finished, and of how many, as far as `status.json` says."""
+    for record in reversed(status_records(folder)):
+        if record.get("message") == EPOCH and "epoch" in record:
+            total = int(record["max_epoch"]) + 1 if "max_epoch" in record else None
+            return int(record["epoch"]) + 1, total
+    return 0, None
+
+
+def _validations(records: list[dict[str, Any]], interval: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield every validation with its epoch: the record's own, else the one that its neighbours tell.
+
+    A container's validation does not say its epoch, and is written before or after the record that does.
+    """
+    for segment in _training_loops(records):
+        comes_first = bool(segment) and segment[0]["message"] == VALIDATION
+        for position, record in enumerate(segment):
+            if record["message"] != VALIDATION:
+                continue
+            epoch = record.get("epoch")
+            if epoch is None:
+                epoch = _told_epoch(segment, position, interval, comes_first=comes_first)
+            if epoch is not None:
+                yield int(epoch), record
+
+
+def _training_loops(records: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Divide the records that matter where a training began or was resumed."""
+    loops: list[list[dict[str, Any]]] = [[]]
+    for record in records:
+        if record.get("message") == LOOP_START:
+            loops.append([])
+        elif record.get("message") == VALIDATION or (record.get("message") == EPOCH and "epoch" in record):
+            loops[-1].append(record)
+    return loops
+
+
+def _told_epoch(loop: list[dict[str, Any]], position: int, interval: int, *, comes_first: bool) -> int | None:
+    """Return the epoch of a validation between two epochs; None where no epoch is near it."""
+    before = next((int(r["epoch"]) for r in reversed(loop[:position]) if r["message"] == EPOCH), None)
+    after = next((int(r["epoch"]) for r in loop[position:] if r["message"] == EPOCH), None)
+    following = before + 1 if after is None and before is not None else after
+    if interval > 1:  # validated are the epochs whose number, counted from 1, the interval divides
+        return next((e for e in (before, following) if e is not None and (e + 1) % interval == 0), None)
+    return following if comes_first else before
+
+
+def _validation_interval(folder: Path) -> int:
+    """Return every how many epochs a training was validated; 1 where its settings are not there."""
+    path = folder / "experiment.yaml"
+    try:
+        settings = read_yaml(path) if path.is_file() else {}
+        return max(1, int(settings["train"]["validation_interval"]))
+    except (KeyError, TypeError, ValueError, InputRefused):
+        return 1
 
 
 def validation_losses(folder: Path) -> dict[int, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deft import files
-from deft.errors import EnvironmentMissing, UsageError
+from deft.errors import EnvironmentMissing, InputRefused, UsageError
 from deft.preflight.plan import make_plan, tool_calls
 from deft.preflight.summary import summary
 from deft.schemas import validate
@@ -84,3 +84,20 @@ def test_the_summary_warns_where_no_held_out_set_exists(tmp_path, monkeypatch):
     workspace.holdout_table.unlink()
     plan, inspection, checks = make_plan(workspace, target=None, platform="embedded", given=GIVEN)
     assert "used adaptively" in summary(plan, inspection, checks)
+
+
+def test_a_run_is_named_after_the_newest_one_whatever_the_clock_says(tmp_path, monkeypatch):
+    use_stub(monkeypatch)
+    workspace = make_workspace(tmp_path / "workspace")
+    (workspace.results / "run_29991231_235958").mkdir(parents=True)
+    plan, _, _ = make_plan(workspace, target=None, platform="embedded", given=GIVEN)
+    assert plan["run_id"] == "run_29991231_235959"
+
+
+@pytest.mark.parametrize("name", ["run_20269999_999999", "run_99991231_235959"])
+def test_a_run_folder_named_after_no_moment_is_named_in_the_refusal(tmp_path, monkeypatch, name):
+    use_stub(monkeypatch)
+    workspace = make_workspace(tmp_path / "workspace")
+    (workspace.results / name).mkdir(parents=True)
+    with pytest.raises(InputRefused, match=name):
+        make_plan(workspace, target=None, platform="embedded", given=GIVEN)

@@ -184,14 +184,37 @@ def test_a_changed_plan_is_refused_and_the_change_is_named(workspace: Workspace,
     assert "settings.num_epochs.value (2 → 200)" in said
 
 
-def test_an_approval_expires_after_a_week(
+def test_an_approval_that_nobody_used_expires_after_a_week(
+    workspace: Workspace, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.save_pending(plan)
+    gate.approve(workspace, by="user-words", session_id="s-1")
+    given = approval.now()
+    monkeypatch.setattr(approval, "now", lambda: given + 7 * 86400 - 60)
+    gate.require_approval(workspace, plan)
+    monkeypatch.setattr(approval, "now", lambda: given + 7 * 86400 + 60)
+    assert "expired at" in refusal(workspace, plan)
+    with pytest.raises(NotApproved, match="expired at"):
+        gate.open_run(workspace)
+    assert not workspace.results.exists()
+
+
+def test_a_run_that_was_opened_in_time_goes_on_whatever_the_clock_says(
     workspace: Workspace, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = approved_run(workspace, plan)
     given = approval.now()
-    monkeypatch.setattr(approval, "now", lambda: given + 7 * 86400 - 60)
-    gate.require_approval(run, plan)
-    monkeypatch.setattr(approval, "now", lambda: given + 7 * 86400 + 60)
+    for days in (-1, 8, 3653):
+        monkeypatch.setattr(approval, "now", lambda days=days: given + days * 86400)
+        gate.require_approval(run, plan)
+
+
+def test_an_expired_approval_that_no_run_was_opened_with_opens_none_by_being_put_there(
+    workspace: Workspace, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = approved_run(workspace, plan)
+    older = approval.decide(plan, "approved", "user-words", "s-1", days=-1)
+    files.write_json(run.approval, older)
     assert "expired at" in refusal(run, plan)
 
 

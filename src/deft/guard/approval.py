@@ -262,8 +262,11 @@ def _stamp(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def check(record: dict[str, Any] | None, plan: dict[str, Any]) -> None:
-    """Raise ApprovalFault unless a record is a valid approval of exactly this plan, here and now."""
+def check(record: dict[str, Any] | None, plan: dict[str, Any], in_use: bool = False) -> None:
+    """Raise ApprovalFault unless a record is a valid approval of exactly this plan, here and now.
+
+    An expiry is the last moment to begin: an approval that is `in_use` has begun in time and holds on.
+    """
     if record is None:
         raise ApprovalFault("nobody approved this plan")
     if not is_signed(record):
@@ -279,7 +282,7 @@ def check(record: dict[str, Any] | None, plan: dict[str, Any]) -> None:
         raise PlanChanged("the plan was changed after its approval")
     if record["decision"] != "approved":
         raise ApprovalFault("the user refused this plan")
-    if record["expires_at"] <= _stamp(now()):
+    if not in_use and record["expires_at"] <= _stamp(now()):
         raise ApprovalFault("the approval expired at {}".format(record["expires_at"]))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from deft.errors import InputRefused
 from deft.metrics.target import parse_target, sample_size_advice
 from deft.platforms.base import Check, Platform
 from deft.platforms.registry import platform_named
@@ -24,6 +25,7 @@ from deft.workspace.layout import Workspace, phase_name
 from deft.workspace.training_spec import is_embedded_engine
 
 PLAN_VERSION = 1
+RUN_FORMAT = "run_%Y%m%d_%H%M%S"
 Record = dict[str, Any]
 
 
@@ -73,12 +75,19 @@ def make_plan(
 
 
 def _run_id(workspace: Workspace) -> str:
-    """Name the run after this moment; a second that is taken passes on to the next."""
-    stamp = datetime.now()
-    taken = {run.root.name for run in workspace.runs()}
-    while (name := stamp.strftime("run_%Y%m%d_%H%M%S")) in taken:
-        stamp = datetime.fromtimestamp(stamp.timestamp() + 1)
+    """Name the run after this moment, or the second after the newest run: names keep the order of runs."""
+    names = [run.root.name for run in workspace.runs()]
+    name = datetime.now().strftime(RUN_FORMAT)
+    if names and name <= names[-1]:
+        name = _second_after(names[-1])
     return name
+
+
+def _second_after(name: str) -> str:
+    try:
+        return (datetime.strptime(name, RUN_FORMAT) + timedelta(seconds=1)).strftime(RUN_FORMAT)
+    except (ValueError, OverflowError):
+        raise InputRefused("run folder is named after no moment", value=name, hint="rename it") from None
 
 
 def _facts(inspection: Inspection, platform: Platform) -> Facts:

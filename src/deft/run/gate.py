@@ -129,7 +129,7 @@ def require_approval(place: Workspace | RunFolder, plan: Plan) -> Record:
     """Return the valid approval of exactly this plan: a run's `approval.json`, or before the run the gate's.
 
     Raises NotApproved: missing, forged, copied from another run or workspace, another plan (naming what
-    changed), refused, or expired.
+    changed), refused, or expired. A run that was opened in time goes on, whatever the clock says later.
     """
     if isinstance(place, RunFolder):
         record = approval.read_record(str(place.approval))
@@ -141,7 +141,7 @@ def require_approval(place: Workspace | RunFolder, plan: Plan) -> Record:
             raise approval.ApprovalFault(f"the plan is for another workspace ({plan['workspace']})")
         if isinstance(place, RunFolder) and place.root.name != plan["run_id"]:
             raise approval.ApprovalFault(f"the plan was copied from run {plan['run_id']}")
-        approval.check(record, plan)
+        approval.check(record, plan, in_use=isinstance(place, RunFolder) and _was_logged(place))
     except (approval.ApprovalFault, OSError, KeyError) as fault:
         waits = record is None and place == where
         raise _not_approved(fault, record, plan, waits=waits) from None
@@ -247,12 +247,10 @@ def _refuse_other_plan(run: RunFolder, plan: Plan) -> None:
 
 
 def _log_approval(run: RunFolder, record: Record) -> None:
-    entries = read(run.log)
-    known = {item["sha256"] for entry in entries for item in entry["evidence"]}
-    content = run.approval.read_bytes()
-    digest = files.sha256_of_bytes(content)
-    if digest in known:
+    if _was_logged(run):
         return
+    entries = read(run.log)
+    content = run.approval.read_bytes()
     LoopLog(run.log).append(
         {
             "iter": entries[-1]["iter"] if entries else "baseline",
@@ -260,6 +258,21 @@ def _log_approval(run: RunFolder, record: Record) -> None:
             "status": "ok",
             "summary": f"plan {record['plan_sha256'][:12]} approved by {record['by']}",
             "kind": "approval",
-            "evidence": [{"path": run.approval.name, "sha256": digest, "size": len(content)}],
+            "evidence": [
+                {
+                    "path": run.approval.name,
+                    "sha256": files.sha256_of_bytes(content),
+                    "size": len(content),
+                }
+            ],
         }
     )
+
+
+def _was_logged(run: RunFolder) -> bool:
+    """Say whether the log of a run tells of its approval: `open_run` logs one that has not expired."""
+    if not run.approval.is_file():
+        return False
+    digest = files.sha256_of_file(run.approval)
+    logged = (item["sha256"] for entry in read(run.log) for item in entry["evidence"])
+    return digest in logged

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -31,11 +31,17 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> Path:
         _write_new(temporary, content, mode)
         os.replace(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        _name_file(error, path)
+        _give_up(temporary, error, path)
         raise
     sync_folder(path.parent)
     return path
+
+
+def _give_up(temporary: Path, error: BaseException, path: Path) -> None:
+    """Take the temporary file away, if the disk lets us, and let the first error be the one that is told."""
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+    _name_file(error, path)
 
 
 def _name_file(error: BaseException, path: Path) -> None:
@@ -217,10 +223,15 @@ def write_parquet(path: Path, table: pd.DataFrame) -> Path:
     return write_bytes(path, buffer.getvalue())
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove what killed writers left below `folder`: their half-written temporary files."""
+def remove_temporaries(folder: Path, *, spare_living: bool = False) -> None:
+    """Remove what killed writers left below `folder`: their half-written temporary files.
+
+    With `spare_living`, a file of another process that lives stays: it may be writing it.
+    """
     for path in folder.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
+        writer = path.name.split(".")[-2]
+        if not spare_living or writer == str(os.getpid()) or not Path("/proc", writer).exists():
+            path.unlink(missing_ok=True)
 
 
 # --- hashing ---------------------------------------------------------------------------------

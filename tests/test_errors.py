@@ -53,6 +53,13 @@ def test_a_disk_that_takes_no_more_is_the_environments_fault_and_names_the_file(
     assert "deft clean" in fault.hint
 
 
+def test_a_disk_that_fails_is_told_apart_from_one_that_is_full() -> None:
+    fault = storage_fault(OSError(errno.EIO, "input/output error", "/data/x"))
+    assert isinstance(fault, EnvironmentMissing)
+    assert "dmesg" in fault.hint
+    assert "deft clean" not in fault.hint
+
+
 def test_another_fault_of_the_system_is_not_the_disks() -> None:
-    assert storage_fault(OSError(errno.EIO, "input/output error", "/data/x")) is None
+    assert storage_fault(OSError(errno.ELOOP, "too many links", "/data/x")) is None
     assert storage_fault(OSError("no number")) is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 from deft import files
 from deft.workspace.layout import RunFolder
@@ -27,30 +26,33 @@ def tree_without_times(run: RunFolder) -> dict[str, bytes]:
     """
     paths = [path for path in files.files_below(run.root) if path.name != ".loop_log.lock"]
     paths = [path for path in paths if path.suffix != ".log"]  # a resumed attempt's tool log is longer
-    meaning = _meanings(run, paths)
-    return {_name(path, run): _without_times(path.read_bytes(), meaning) for path in sorted(paths)}
-
-
-def _name(path: Path, run: RunFolder) -> str:
-    return RESULTS_FOLDER.sub("TIME", path.relative_to(run.root).as_posix())
-
-
-def _subject(path: Path, run: RunFolder) -> str:
-    """Name a file; status files are told apart by their times alone, so they share one name."""
-    return path.name if path.name == "status.json" else _name(path, run)
-
-
-def _meanings(run: RunFolder, paths: list[Path]) -> dict[str, str]:
-    meaning = {
-        files.sha256_of_file(path): f"hash of {_subject(path, run)}" for path in sorted(paths, reverse=True)
-    }
+    contents = {path.relative_to(run.root).as_posix(): path.read_bytes() for path in sorted(paths)}
+    meaning = meaning_of_hashes(contents)
     for line in run.log.read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
         meaning[entry["sha256"]] = f"hash of line {entry['seq']}"
-    return meaning
+    return {
+        RESULTS_FOLDER.sub("TIME", name): without_times(content, meaning)
+        for name, content in contents.items()
+    }
 
 
-def _without_times(content: bytes, meaning: dict[str, str]) -> bytes:
+def _subject(name: str) -> str:
+    """Name a file; status files are told apart by their times alone, so they share one name."""
+    last = name.rpartition("/")[2]
+    return last if last == "status.json" else RESULTS_FOLDER.sub("TIME", name)
+
+
+def meaning_of_hashes(contents: dict[str, bytes]) -> dict[str, str]:
+    """Return, for the sha256 of each file, what it is the hash of."""
+    return {
+        files.sha256_of_bytes(contents[name]): f"hash of {_subject(name)}"
+        for name in sorted(contents, reverse=True)
+    }
+
+
+def without_times(content: bytes, meaning: dict[str, str]) -> bytes:
+    """Take the times out of a file, and put what they mean in the place of hashes."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:

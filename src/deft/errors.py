@@ -82,20 +82,22 @@ class Corruption(DeftError):
     exit_code = 6
 
 
-STORAGE_FACTS = {
-    errno.ENOSPC: "no space left on the device",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
-}
 STORAGE_HINT = (
     "free space (`deft clean` removes old checkpoints) or choose a writable folder, then repeat the command"
 )
+DISK_HINT = "have the disk checked (see `dmesg`), then repeat the command: nothing recorded was lost"
+STORAGE_FACTS = {
+    errno.ENOSPC: ("no space left on the device", STORAGE_HINT),
+    errno.EDQUOT: ("the disk quota is used up", STORAGE_HINT),
+    errno.EROFS: ("the file system is read-only", STORAGE_HINT),
+    errno.EACCES: ("permission denied", STORAGE_HINT),
+    errno.EIO: ("the disk failed to read or write", DISK_HINT),
+}
 
 
 def storage_fault(error: OSError) -> EnvironmentMissing | None:
-    """Return what to tell a user whose disk takes no more; None for any other error of the system."""
-    fact = STORAGE_FACTS.get(error.errno or 0)
-    if fact is None:
+    """Return what to tell a user whose disk takes no more, or fails; None for any other error."""
+    fact, hint = STORAGE_FACTS.get(error.errno or 0, ("", ""))
+    if not fact:
         return None
-    return EnvironmentMissing(fact, value=error.filename or "unknown file", hint=STORAGE_HINT)
+    return EnvironmentMissing(fact, value=error.filename or "unknown file", hint=hint)

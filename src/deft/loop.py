@@ -54,12 +54,12 @@ def run_loop(
     if next_stage(log.read(), plan) is not None:
         require_approval(run, plan)
         seed_baseline(run, plan, log)
+    _bring_state_up_to(run, plan, log.read())
     while True:
         entries = log.read()
         due = next_stage(entries, plan)
         waiting = awaits_eyes(run, plan, entries)
         if due is None or (waiting and until_judgement):
-            _bring_state_up_to(run, plan, entries)
             return COMPLETE if due is None else JUDGEMENT
         require_approval(run, plan)
         if waiting:
@@ -72,8 +72,9 @@ def run_loop(
 
 
 def _bring_state_up_to(run: RunFolder, plan: Record, entries: list[Record]) -> None:
-    """Fold anew where a kill between the last log line and the state left an older state."""
-    if files.read_json(run.state)["log"]["seq"] != entries[-1]["seq"]:
+    """Fold anew where a kill or a power cut after the last log line left an older state, or none."""
+    wanted = files.json_text(fold(plan, entries)).encode()
+    if not run.state.is_file() or run.state.read_bytes() != wanted:
         write_state(run, plan, entries)
 
 

@@ -28,6 +28,7 @@ RUNNING, FAILED, STOPPED = "running", "failed", "stopped"
 POLL_SECONDS = 0.2
 START_SECONDS = 20.0
 STOP_SECONDS = 30.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SOURCE = str(Path(__file__).resolve().parents[1])
 Record = dict[str, Any]
 
@@ -40,7 +41,7 @@ def start_runner(run: RunFolder, *, until_judgement: bool) -> None:
     """Start the runner in a session of its own, unless one already works on the run."""
     if holder(run) is not None:
         return
-    run.runner.mkdir(parents=True, exist_ok=True)
+    files.make_folder(run.runner)
     _outcome_path(run).unlink(missing_ok=True)
     with open(run.runner / "output.log", "ab") as output:
         child = subprocess.Popen(
@@ -73,12 +74,17 @@ def _await_start(run: RunFolder, child: subprocess.Popen[bytes]) -> None:
 
 
 def join_runner(run: RunFolder, *, wait_seconds: float | None) -> Record:
-    """Wait for the runner to end, at most `wait_seconds`; return its outcome, or that it is running."""
+    """Wait for the runner to end, at most `wait_seconds`; return its outcome, or that it is running.
+
+    Where it left no last word, one is left for it: a disk that takes none then fails here, by its name.
+    """
     deadline = None if wait_seconds is None else time.monotonic() + wait_seconds
     while holder(run) is not None:
         if deadline is not None and time.monotonic() >= deadline:
             return {"status": RUNNING, **progress_of(run)}
         time.sleep(POLL_SECONDS)
+    if not _outcome_path(run).is_file():
+        files.write_json(_outcome_path(run), outcome_of(run))
     return outcome_of(run)
 
 
@@ -87,7 +93,7 @@ def outcome_of(run: RunFolder) -> Record:
     if _outcome_path(run).is_file():
         record: Record = files.read_json(_outcome_path(run))
         return record
-    return {"status": STOPPED, "reason": "the runner was killed"}
+    return {"status": STOPPED, "reason": "the runner was killed", "exit_code": StageFailed.exit_code}
 
 
 def progress_of(run: RunFolder) -> Record:
@@ -119,11 +125,12 @@ def _outcome_path(run: RunFolder) -> Path:
 def work(run: RunFolder, *, until_judgement: bool) -> Record:
     """Hold the run, do the loop, render the report after every stage, and leave the last word."""
     with RunLock(run):
+        files.remove_temporaries(run.root, spare_living=True)
         outcome = _work_locked(run, until_judgement)
         try:
             files.write_json(_outcome_path(run), {**outcome, "ended_at": utc_now().strftime("%FT%TZ")})
-        except OSError:  # a full disk takes no last word; the exit code still has it
-            traceback.print_exc()
+        except OSError as error:  # a disk that takes no last word fails whoever waits for it, too
+            print(f"the last word cannot be written: {error}", file=sys.stderr)  # noqa: T201 - output.log
         (run.runner / "progress.json").unlink(missing_ok=True)
     return outcome
 
@@ -143,11 +150,14 @@ def _work_locked(run: RunFolder, until_judgement: bool) -> Record:
     except DeftError as error:
         return _failure(error)
     except Exception as error:  # noqa: BLE001 - the last word must be written whatever happened
-        traceback.print_exc()
         fault = storage_fault(error) if isinstance(error, OSError) else None
-        fact = f"{type(error).__name__}: {error}"
-        return _failure(fault or StageFailed(fact, value=run.root, hint=_log_hint(run)))
+        return _failure(fault or _unforeseen(error, run))
     return {"status": ended}
+
+
+def _unforeseen(error: Exception, run: RunFolder) -> StageFailed:
+    traceback.print_exc()
+    return StageFailed(f"{type(error).__name__}: {error}", value=run.root, hint=_log_hint(run))
 
 
 def _failure(error: DeftError) -> Record:
@@ -156,10 +166,12 @@ def _failure(error: DeftError) -> Record:
 
 
 def _render(run: RunFolder) -> None:
-    """Render the report; a report that cannot be drawn must not end a run, so its fault is only printed."""
+    """Render the report; a report that cannot be drawn must not end a run, but a disk that fails must."""
     try:
         render_report(run)
-    except Exception:  # noqa: BLE001 - figures are on disk and in the log, the page can be drawn again
+    except Exception as error:  # the figures are on disk and in the log, the page can be drawn again
+        if isinstance(error, OSError) and storage_fault(error):
+            raise
         traceback.print_exc()
 
 
@@ -168,13 +180,15 @@ def _log_hint(run: RunFolder) -> str:
 
 
 def _ask_to_stop(number: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for again in STOP_SIGNALS:
+        signal.signal(again, signal.SIG_IGN)
     raise StopRequested
 
 
 def main(arguments: list[str]) -> int:
     """Run `python -m deft.runner RUN [--until-judgement]`."""
-    signal.signal(signal.SIGTERM, _ask_to_stop)
+    for number in STOP_SIGNALS:
+        signal.signal(number, _ask_to_stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     run = RunFolder(Path(arguments[0]))
     try:

@@ -341,7 +341,7 @@ def test_a_disk_too_full_for_a_last_word_still_frees_the_run_and_ends_with_an_er
     with monkeypatch.context() as full:
         _fill_all_but_the_holder(full)
         outcome = runner.work(run, until_judgement=False)
-    assert (outcome["status"], outcome["exit_code"]) == ("failed", 1)
+    assert (outcome["status"], outcome["exit_code"]) == ("failed", 5)
     assert outcome["error"]["fact"] == "log cannot be written (No space left on device)"
     assert not (run.runner / "outcome.json").exists()
     with RunLock(run):

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture(autouse=True)
 def own_signals() -> Iterator[None]:
     """Give the signals back that `runner.main` takes."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    kept = {number: signal.getsignal(number) for number in (*runner.STOP_SIGNALS, signal.SIGHUP)}
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)
@@ -117,7 +117,7 @@ def test_a_runner_that_was_killed_leaves_no_word_and_the_run_goes_on_from_its_lo
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert holder(run) is None
-    assert outcome_of(run) == {"status": "stopped", "reason": "the runner was killed"}
+    assert outcome_of(run) == {"status": "stopped", "reason": "the runner was killed", "exit_code": 1}
     again = child(work_as_runner, str(run.root), "")
     again.join()
     assert outcome_of(run)["status"] == "complete"

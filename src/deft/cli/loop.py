@@ -124,18 +124,17 @@ def _approved(record: dict[str, Any]) -> str:
 def run(place: Path, until: str, wait: float | None) -> None:
     """Start or join the approved run; repeating the command is always right.
 
-    The work goes on when this command or its terminal ends. Exit code 1 when a stage failed.
+    The work goes on when this command or its terminal ends. Exit code 1 when a stage failed or the runner
+    was killed.
     """
     from deft.cli.running import follow, start_or_join
-    from deft.runner import FAILED
 
     found = start_or_join(place, until_judgement=until == "judgement")
     if wait is None and "CLAUDECODE" in os.environ:
         wait = AGENT_WAIT_SECONDS
     outcome = follow(found, wait_seconds=wait)
     emit(answer(found), answer_text)
-    if outcome["status"] == FAILED:
-        raise SystemExit(int(outcome.get("exit_code", 1)))
+    raise SystemExit(int(outcome.get("exit_code", 0)))
 
 
 @click.command()

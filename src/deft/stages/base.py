@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from deft import files
-from deft.errors import DeftError, StageFailed
+from deft.errors import DeftError, StageFailed, storage_fault
 from deft.platforms.base import CallIdentity, Platform, ToolCall
 from deft.progress import Progress
 from deft.run.log import LoopLog
@@ -112,6 +112,7 @@ class Stage(ABC):
             }
             key = self._key(context, inputs)
             context = replace(context, key=key)
+            _remove_earlier_attempts(self.place(context), attempt)
             folder = self._finished(context, key) or self._attempt(context, inputs, key, attempt)
             manifest = verify_manifest(folder)
             self.publish(context, folder)
@@ -148,7 +149,7 @@ class Stage(ABC):
         same = mark.is_file() and mark.read_text() == key
         if folder.exists() and not (same and self.keeps_partial_work):
             shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         files.remove_temporaries(folder)
         files.write_text(mark, key)
 
@@ -202,7 +203,8 @@ class Stage(ABC):
     def _record_failure(
         self, context: StageContext, log: LoopLog, attempt: int, error: DeftError | OSError
     ) -> None:
-        fact = error.fact if isinstance(error, DeftError) else f"{type(error).__name__}: {error}"
+        known = error if isinstance(error, DeftError) else storage_fault(error)
+        fact = known.fact if known else f"{type(error).__name__}: {error}"
         entry = {
             "iter": context.phase.name,
             "stage": self.name,
@@ -212,7 +214,7 @@ class Stage(ABC):
             "attempt": attempt,
             "kind": "stage",
             "evidence": [],
-            "outcome": {"exit_code": getattr(error, "exit_code", StageFailed.exit_code)},
+            "outcome": {"exit_code": (known or StageFailed).exit_code},
         }
         _append(context, log, entry)
 
@@ -242,6 +244,13 @@ def _manifest_of(folder: Path, key: str) -> Record | None:
     return manifest if manifest.get("key") == key else None
 
 
+def _remove_earlier_attempts(place: Path, attempt: int) -> None:
+    """Remove what attempts that failed have left: a loop that is repeated must not fill the disk."""
+    for left in place.parent.glob(f"{place.name}.attempt-*"):
+        if left.name != f"{place.name}.attempt-{attempt}":
+            shutil.rmtree(left)
+
+
 def _put_in_place(folder: Path, final: Path) -> Path:
     (folder / KEY).unlink(missing_ok=True)
     if final.exists():
@@ -250,6 +259,8 @@ def _put_in_place(folder: Path, final: Path) -> Path:
     files.sync_folder(folder)
     folder.rename(final)
     files.sync_folder(final.parent)
+    if folder.parent != final.parent:
+        files.sync_folder(folder.parent)
     return final
 
 

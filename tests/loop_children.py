@@ -232,6 +232,20 @@ def detached(root: str, hold: str) -> None:
     sys.exit(work_as_runner(root, hold))
 
 
+def engine_runner(root: str, hold: str, step: str) -> None:
+    """Be a detached runner on the real engine; when training has done `step` steps, say so and go on."""
+    advance, runner.render_report = embedded._advance, lambda run: run.report
+
+    def advanced(task: Any, line: str) -> bool:
+        found = parse_progress_line(line)
+        if found is not None and found.done == float(step):
+            (Path(hold) / "reached").write_text("here")
+        return advance(task, line)
+
+    embedded._advance = advanced
+    sys.exit(runner.main([root]))
+
+
 def run_engine_and_be_killed(root: str, done: str) -> None:
     """Do the loop on the real engine and die once in each stage: in the middle of its tool, if it has one."""
     patch = pytest.MonkeyPatch()

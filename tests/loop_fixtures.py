@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deft import files
 from deft.metrics.kpi_summary import CONFUSION_AT_100, CONFUSION_AT_BEST, HISTOGRAM
 from deft.preflight.plan import make_plan
 from deft.progress import NullProgress
@@ -27,6 +28,26 @@ def use_stub(monkeypatch: pytest.MonkeyPatch, platform: StubPlatform | None = No
         monkeypatch.setattr(f"{module}.platform_named", lambda name, settings=None: stub)
     monkeypatch.setattr("deft.metrics.kpi_files._pictures", lambda analysis, bins: PICTURES)
     return stub
+
+
+ENGINE_SIZES = {
+    "train": (40, 12),
+    "validation": (20, 4),
+    "kpi": (24, 4),
+    "holdout": (20, 4),
+    "pool": (40, 10),
+}
+ENGINE_SETTINGS = {**SETTINGS, "max_iterations": 1, "precision": "32-true", "spot_check": False}
+
+
+def open_engine_run(root: Path, **given: Any) -> RunFolder:
+    """Return a new approved run of the real engine: three epochs of three steps on 16-pixel images."""
+    workspace = make_workspace(root / "workspace", sizes=ENGINE_SIZES)
+    spec = files.read_yaml(workspace.baseline_spec)
+    spec["train"]["embedded"] = {"threads": 1, "steps_per_epoch": 3}
+    spec["dataset"]["classify"].update(image_width=16, image_height=16, batch_size=16)
+    files.write_yaml(workspace.baseline_spec, spec)
+    return open_approved_run(workspace, **{**ENGINE_SETTINGS, "num_epochs": 3, **given})
 
 
 def open_approved_run(workspace: Workspace, *, target: str = TARGET, **given: Any) -> RunFolder:

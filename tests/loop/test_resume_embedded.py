@@ -7,37 +7,18 @@ import signal
 
 import pytest
 
-from deft import files
-from deft.preflight.plan import make_plan
 from deft.run.audit import audit_run
-from deft.run.gate import approve, open_run, remember_drawn, save_pending
 from deft.run.transitions import ORDER_BASELINE, ORDER_ITERATION
 from loop_children import child, run_engine_and_be_killed
-from loop_fixtures import TARGET
+from loop_fixtures import open_engine_run
 from time_fields import tree_without_times
-from tiny_workspace import make_workspace
 
 pytestmark = pytest.mark.whole
-SIZES = {"train": (40, 12), "validation": (20, 4), "kpi": (24, 4), "holdout": (20, 4), "pool": (40, 10)}
 STAGES = 11
 
 
-def approved_run(root):
-    workspace = make_workspace(root / "workspace", sizes=SIZES)
-    spec = files.read_yaml(workspace.baseline_spec)
-    spec["train"]["embedded"] = {"threads": 1, "steps_per_epoch": 3}
-    spec["dataset"]["classify"].update(image_width=16, image_height=16, batch_size=16)
-    files.write_yaml(workspace.baseline_spec, spec)
-    given = {"max_iterations": 1, "threads": 1, "precision": "32-true", "num_epochs": 3, "spot_check": False}
-    plan, _, _ = make_plan(workspace, target=TARGET, platform="embedded", given=given)
-    save_pending(plan)
-    remember_drawn(workspace)
-    approve(workspace, by="demo")
-    return open_run(workspace)
-
-
 def test_a_run_killed_in_each_stage_of_the_real_engine_ends_byte_identical(tmp_path):
-    run = approved_run(tmp_path)
+    run = open_engine_run(tmp_path)
     kept, done = tmp_path / "kept", tmp_path / "done"
     shutil.copytree(run.root, kept)
     trees = []

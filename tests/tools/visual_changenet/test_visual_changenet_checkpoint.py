@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from deft import files
 from deft.embedding.pair_network import read_checkpoint
-from deft.errors import InputRefused
+from deft.errors import EnvironmentMissing, InputRefused
 from deft.tools.visual_changenet.checkpoint import (
     INTERRUPTED,
     LATEST,
@@ -57,7 +57,7 @@ def test_equal_states_have_equal_bytes_whoever_made_their_strings(tmp_path: Path
     assert first == second
 
 
-def test_a_full_disk_leaves_the_earlier_checkpoint_and_its_link(
+def test_a_full_disk_leaves_the_earlier_checkpoint_and_names_what_is_needed_and_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, 1)
@@ -67,7 +67,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_its_link(
 
     with monkeypatch.context() as disk:
         disk.setattr(files.os, "write", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(EnvironmentMissing, match=r"\(\d[\d,]* bytes needed, \d[\d,]* free\).*00002"):
             write(tmp_path, 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == [LATEST, "model_epoch_000_step_00001.pth"]
     assert read_checkpoint(tmp_path / LATEST)["global_step"] == 1

@@ -6,15 +6,17 @@ Its `training` part is what continuing needs: raw weights, optimiser, generator,
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deft import files
 from deft.embedding.pair_network import read_checkpoint
-from deft.errors import InputRefused, UsageError
+from deft.errors import STORAGE_HINT, EnvironmentMissing, InputRefused, UsageError
 from deft.workspace.checkpoints import checkpoint_name
 
 if TYPE_CHECKING:
@@ -54,11 +56,25 @@ def write_checkpoint(
     }
     buffer = io.BytesIO()
     torch.save(_canonical(record), buffer)
-    files.write_bytes(path, buffer.getvalue())
+    _write(path, buffer.getvalue())
     _link(folder / LATEST, path.name)
     if not interrupted:
         (folder / INTERRUPTED).unlink(missing_ok=True)
     return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        files.write_bytes(path, content)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(path.parent).free
+        raise EnvironmentMissing(
+            f"no room for a checkpoint ({len(content):,} bytes needed, {free:,} free)",
+            value=path,
+            hint=STORAGE_HINT,
+        ) from None
 
 
 def _canonical(value: Any) -> Any:

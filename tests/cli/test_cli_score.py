@@ -36,7 +36,9 @@ def test_without_an_image_root_a_tables_own_folder_is_meant(finished, model, tmp
     table = shutil.copy(finished.workspace.kpi_table, tmp_path)
     said = say("score", table, "--model", model, "--output", tmp_path / "scores.csv")
     assert said.code == 3
-    assert f"{tmp_path}/kpi/board0/C0_SolderLight.png" in said.err
+    listed = said.record["error"]["value"]
+    assert listed.startswith(f"row 2: {tmp_path}"[:60])
+    assert listed.endswith("kpi/board2/C2_SolderLight.png; ...")
     assert not (tmp_path / "scores.csv").exists()
 
 

@@ -98,11 +98,12 @@ def test_an_error_is_text_for_people_and_a_record_for_programs(
     plant(refuse)
     assert main(["planted"]) == 3
     printed = capsys.readouterr()
-    assert printed.err == "error: score is not a number: row 7\nhint: deft validate-csv\n"
+    assert printed.err == 'error: score is not a number: "row 7"\nhint: deft validate-csv\n'
     assert json.loads(printed.out) == {
         "status": "error",
         "error": {"fact": "score is not a number", "value": "row 7", "hint": "deft validate-csv"},
         "exit_code": 3,
+        "untrusted": ["error.fact", "error.value"],
     }
 
 

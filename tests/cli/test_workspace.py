@@ -63,13 +63,13 @@ def test_an_image_on_both_sides_is_refused(root: Path, capsys: pytest.CaptureFix
 
 def test_a_light_that_was_named_is_looked_for(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(validate(root, "--light", "WhiteLight")) == 3
-    assert "U1_WhiteLight.png" in capsys.readouterr().err
+    assert "U2_WhiteLight.png" in capsys.readouterr().err
 
 
 def test_without_a_spec_the_original_names_hold(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "specs/baseline_spec.yaml").unlink()
     assert main(validate(root)) == 3
-    assert "U1_SolderLight.jpg" in capsys.readouterr().err
+    assert "U2_SolderLight.jpg" in capsys.readouterr().err
 
 
 @pytest.fixture

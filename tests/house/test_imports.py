@@ -10,13 +10,14 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "deft"
 
-BASE = {"errors", "files", "schemas", "progress", "versions"}
+BASE = {"errors", "files", "schemas", "progress", "versions", "untrusted"}
 DATA = BASE | {"workspace", "metrics"}
 STAGES = DATA | {"platforms", "run", "embedding"}
 LOOP = STAGES | {"stages", "guard"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "guard": set(),
+    "guard": {"untrusted"},
+    "untrusted": set(),
     "files": {"errors"},
     "schemas": {"errors", "files"},
     "progress": {"errors", "files"},

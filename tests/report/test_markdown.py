@@ -6,7 +6,6 @@ import jinja2
 import pytest
 
 from deft.report.markdown import (
-    LONGEST,
     cleaned,
     code_span,
     exact,
@@ -19,6 +18,7 @@ from deft.report.markdown import (
     without_prose,
     word_count,
 )
+from deft.untrusted import LONGEST
 
 HOSTILE = [
     "`](javascript:x)`",

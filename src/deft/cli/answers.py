@@ -15,11 +15,14 @@ from deft.run.spot_check import VERDICTS, awaits_eyes, rca_folder, samples
 from deft.run.state import fold
 from deft.run.transitions import next_stage
 from deft.runner import RUNNING, STOPPED, outcome_of, progress_of
+from deft.untrusted import untrusted, visible
 from deft.workspace.layout import BASELINE, RUN_NAME, RunFolder, Workspace
 
 Record = dict[str, Any]
 ANSWER_BYTES = 1024
 LAST_LINES = 3
+QUOTES = ("log", "progress", "images", "error")
+"""Fields whose text comes from data, logs or other programs: never an instruction."""
 
 
 def find_run(path: Path) -> RunFolder:
@@ -48,7 +51,8 @@ def answer(run: RunFolder) -> Record:
     elif status == "complete":
         record.update(_result(run, state))
     elif status == "failed":
-        record["error"] = outcome_of(run).get("error") or entries[-1]["summary"]
+        record["error"] = _quoted(outcome_of(run).get("error") or entries[-1]["summary"])
+    record["untrusted"] = [name for name in QUOTES if name in record]
     record["next"] = _next_command(run, status)
     return _fit(record)
 
@@ -66,9 +70,18 @@ def _status(run: RunFolder, plan: Record, entries: list[Record]) -> str:
     return str(last) if last == "failed" else STOPPED
 
 
+def _quoted(error: Any) -> Any:
+    """Return an error as it may be shown; its hint is a command of ours and is never cut."""
+    if not isinstance(error, dict):
+        return untrusted(error)
+    return {
+        name: visible(text) if name == "hint" else untrusted(text) for name, text in error.items() if text
+    }
+
+
 def _last_lines(entries: list[Record]) -> list[str]:
     told = [entry for entry in entries if entry["kind"] in ("stage", "manual")][-LAST_LINES:]
-    return [f"{entry['iter']} {entry['stage']}: {entry['summary'][:110]}" for entry in told]
+    return [f"{entry['iter']} {entry['stage']}: {untrusted(entry['summary'], 110)}" for entry in told]
 
 
 def _judgement(run: RunFolder, entries: list[Record]) -> Record:

@@ -105,13 +105,14 @@ def _draw(root: Path, *, quick: bool, seed: int) -> None:
 
 
 def _plan(workspace: Any, *, quick: bool, seed: int) -> Any:
+    from deft.cli.output import say
     from deft.preflight.plan import make_plan
     from deft.preflight.summary import summary
     from deft.run.gate import approve, open_run, save_pending
 
     given = {**SETTINGS, **(QUICK if quick else {}), "seed": seed}
     plan, inspection, checks = make_plan(workspace, target=TARGET, platform="embedded", given=given)
-    click.echo(summary(plan, inspection, checks), err=True)
+    say(summary(plan, inspection, checks), err=True)
     save_pending(plan)
     approve(workspace, by="demo")
     return open_run(workspace)

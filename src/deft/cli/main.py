@@ -14,9 +14,10 @@ from pathlib import Path
 import click
 
 from deft import __version__
-from deft.cli.output import emit_error, json_option
+from deft.cli.output import emit_error, json_option, say
 from deft.cli.verbs import VERBS
 from deft.errors import DeftError, InputRefused, UsageError, storage_fault
+from deft.untrusted import untrusted
 
 INTERRUPTED = 130
 
@@ -70,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        say(error.format_message())
+        return UsageError.exit_code
     except click.ClickException as error:
         return _report(_usage_error(error), arguments)
     except DeftError as error:
@@ -102,7 +106,7 @@ def _usage_error(error: click.ClickException) -> UsageError:
 def _crashed(error: BaseException) -> int:
     """Leave the traceback in a private file and print one line that names it."""
     details = "".join(traceback.format_exception(error))
-    summary = f"internal error: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    summary = f"internal error: {type(error).__name__}: {untrusted(str(error).partition(chr(10))[0])}"
     try:
         click.echo(
             f"{summary}\nhint: the traceback is in {_write_crash(details)}; please report it", err=True

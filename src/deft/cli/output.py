@@ -10,7 +10,11 @@ from typing import Any
 import click
 
 from deft.errors import DeftError
+from deft.untrusted import LONGEST_FACT, untrusted, visible, visible_lines, visible_record
 
+UNTRUSTED = "untrusted"
+"""The key that names the fields of a record whose text comes from data, logs or other programs."""
+LONGEST_FOR_A_PERSON = 2000
 JSON_FLAG = "deft.json"
 
 
@@ -43,19 +47,45 @@ def wants_json() -> bool:
 
 
 def emit(record: dict[str, Any], text: Callable[[dict[str, Any]], str]) -> None:
-    """Print `text(record)` for people or the record as one line of JSON for programs; NaN is refused."""
-    click.echo(json.dumps(record, ensure_ascii=False, allow_nan=False) if wants_json() else text(record))
+    """Print `text(record)` for people or the record as one line of JSON for programs; NaN is refused.
+
+    Whatever a text of the record holds, it stays one line without a character that is not seen.
+    """
+    shown = visible_record(record)
+    say(json.dumps(shown, ensure_ascii=False, allow_nan=False) if wants_json() else text(shown))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines without the control sequences and hidden characters that a name or a log may hold."""
+    click.echo(visible_lines(text), err=err)
 
 
 def emit_error(error: DeftError, *, as_json: bool) -> None:
     """Print an error for people on stderr and, for programs, its parts on stdout."""
-    click.echo(f"error: {error.message()}", err=True)
     if not as_json:
+        say(f"error: {_for_a_person(error)}", err=True)
         return
-    parts = {
-        "fact": error.fact,
-        "value": None if error.value is None else str(error.value),
-        "hint": error.hint,
-    }
+    parts = error_parts(error)
+    value = "" if parts["value"] is None else f": {_quoted(parts['value'])}"
+    hint = f"\nhint: {parts['hint']}" if parts["hint"] else ""
+    say(f"error: {parts['fact']}{value}{hint}", err=True)
     record = {"status": "error", "error": parts, "exit_code": error.exit_code}
-    click.echo(json.dumps(record, ensure_ascii=False))
+    say(json.dumps({**record, UNTRUSTED: ["error.fact", "error.value"]}, ensure_ascii=False))
+
+
+def _for_a_person(error: DeftError) -> str:
+    """Return the message with as much of the value as one reads at a terminal."""
+    value = "" if error.value is None else f": {untrusted(error.value, LONGEST_FOR_A_PERSON)}"
+    hint = f"\nhint: {visible(error.hint)}" if error.hint else ""
+    return f"{untrusted(error.fact, LONGEST_FOR_A_PERSON)}{value}{hint}"
+
+
+def error_parts(error: DeftError) -> dict[str, str | None]:
+    """Return fact, value and hint, each on one line; the hint is a command of ours and is never cut."""
+    value = None if error.value is None else untrusted(error.value)
+    return {"fact": untrusted(error.fact, LONGEST_FACT), "value": value, "hint": visible(error.hint)}
+
+
+def _quoted(value: str) -> str:
+    """Put quotes around a value that reads like a sentence: where it ends is then never in doubt."""
+    return json.dumps(value, ensure_ascii=False) if " " in value else value

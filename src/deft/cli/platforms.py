@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from deft.cli.output import say
+
 
 @click.command()
 @click.option("--skill-bank", type=click.Path(path_type=Path), help="Accepted for compatibility; not needed.")
@@ -22,7 +24,7 @@ def list_tao_platforms(skill_bank: Path | None, name: str | None, style: str) ->
 
     catalogue = read_catalogue()
     record = describe_platform(catalogue, name) if name else list_platforms(catalogue)
-    click.echo(json.dumps(record, indent=2) if style == "json" else _text(record))
+    say(json.dumps(record, indent=2) if style == "json" else _text(record))
 
 
 def _text(record: dict[str, Any]) -> str:
@@ -50,4 +52,4 @@ def resolve_versions_key(key: str) -> None:
     """Print the pinned version at a dotted KEY of versions.yaml, such as images.tao_toolkit.pyt."""
     from deft.versions import resolve_versions_key as resolve
 
-    click.echo(resolve(key))
+    say(resolve(key))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from deft.cli.output import emit, json_was_asked_for
+from deft.cli.output import emit, json_was_asked_for, say
 
 PATH = click.Path(path_type=Path)
 
@@ -15,7 +15,7 @@ PATH = click.Path(path_type=Path)
 def say_unguarded(guarded: bool, place: Path) -> None:
     """Tell on stderr that nobody's plan guards what is about to be written."""
     if not guarded:
-        click.echo(f"note: no plan guards {place}", err=True)
+        say(f"note: no plan guards {place}", err=True)
 
 
 @click.command()
@@ -40,7 +40,7 @@ def analyze_kpi(csv: Path, output_dir: Path | None, **options: Any) -> None:
     if json_was_asked_for():
         emit(result["kpi"], str)
     else:
-        click.echo("\n".join(result["lines"]))
+        say("\n".join(result["lines"]))
 
 
 @click.command()

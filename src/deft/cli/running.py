@@ -8,6 +8,7 @@ from typing import Any
 
 from deft import files
 from deft.cli.answers import find_run, unfinished
+from deft.cli.output import say
 from deft.preflight.inspect import require_unchanged_images
 from deft.progress import Progress, for_terminal
 from deft.run.gate import check_drift, open_run, pending_run, require_approval
@@ -105,11 +106,9 @@ def _show_task(run: RunFolder, progress: Progress, deadline: float | None) -> No
 
 
 def _tell_stages(run: RunFolder, told: int) -> int:
-    import click
-
     entries = read(run.log)
     for entry in entries[told:]:
         if entry["kind"] == "stage":
             line = f"{entry['iter']:>8} {entry['stage']:<12} {entry['duration_sec']:>4} s  {entry['summary']}"
-            click.echo(line, err=True)
+            say(line, err=True)
     return len(entries)

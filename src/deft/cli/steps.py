@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deft.cli.output import emit, wants_json
+from deft.cli.output import emit, say, wants_json
 from deft.errors import NotApproved, StageFailed
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _carry_out(request: Request, platform: str = "embedded") -> Record:
     try:
         found, folder = carry_out(request, step, plan, machine, for_terminal())
     except NotApproved:
-        click.echo(plan_text(plan), err=wants_json())
+        say(plan_text(plan), err=wants_json())
         raise
     return {"status": "done", "folder": str(folder), **found}
 

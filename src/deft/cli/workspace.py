@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from deft.cli.output import emit
+from deft.cli.output import emit, say
 from deft.cli.records import say_unguarded
 
 PATH = click.Path(path_type=Path)
@@ -81,7 +81,7 @@ def prestage_pregen(
 
     say_unguarded(require_guard(results_dir), results_dir)
     if ds_image:
-        click.echo(f"note: {ds_image} is not started; the pool is embedded on this machine", err=True)
+        say(f"note: {ds_image} is not started; the pool is embedded on this machine", err=True)
     names = image_names(workspace, light, image_ext)
     manifest = prestage(workspace, results_dir, force=force, progress=for_terminal(), **names)
     if embed_with_siglip:

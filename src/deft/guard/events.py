@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import sys
 
+from deft.untrusted import untrusted
+
 TYPE_CHECKING = False  # as typing has it, whose import a hook need not wait for
 if TYPE_CHECKING:
     from typing import Any
@@ -55,8 +57,8 @@ def text_field(record: dict[str, Any], name: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Return a text for the model: printable, and not longer than it should read."""
-    return "".join(character if character.isprintable() else " " for character in text)[:MAX_TEXT]
+    """Return a text for the model: visible, on one line, and not longer than it should read."""
+    return untrusted(text, MAX_TEXT)
 
 
 def denied(reason: str) -> Answer:

@@ -11,6 +11,7 @@ import os
 import re
 
 from deft.guard.approval import read_record
+from deft.untrusted import untrusted
 
 TYPE_CHECKING = False  # as typing has it, whose import a hook need not wait for
 if TYPE_CHECKING:
@@ -88,23 +89,23 @@ def _sections_missing(text: str, wanted: list[str]) -> Iterator[str]:
     sections = _sections(text)
     for title in wanted:
         if not sections.get(_key(title), "").strip():
-            yield "section missing or empty: {}".format(title)
+            yield "section missing or empty: {}".format(untrusted(title))
 
 
 def _labels_missing(text: str, labels: list[str]) -> Iterator[str]:
     body = _sections(text).get(_key(LABELS), "").lower()
     missing = [label for label in labels if label.lower() not in body]
     if missing:
-        yield "labels missing from {}: {}".format(LABELS, ", ".join(missing))
+        yield "labels missing from {}: {}".format(LABELS, ", ".join(map(untrusted, missing)))
 
 
 def _artifacts_missing(folder: str, artifacts: list[str]) -> Iterator[str]:
     for artifact in artifacts:
         path = os.path.join(folder, artifact)
         if not os.path.isfile(path) or not os.path.getsize(path):
-            yield "artifact missing or empty: {}".format(artifact)
+            yield "artifact missing or empty: {}".format(untrusted(artifact))
         elif artifact.endswith(".parquet") and not _is_parquet(path):
-            yield "artifact is no parquet table: {}".format(artifact)
+            yield "artifact is no parquet table: {}".format(untrusted(artifact))
 
 
 def _is_parquet(path: str) -> bool:

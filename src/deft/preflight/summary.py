@@ -9,6 +9,7 @@ from deft.metrics.target import Target
 from deft.platforms.base import Check
 from deft.preflight.inspect import Inspection
 from deft.run.evaluation import PROMOTED_BY
+from deft.untrusted import untrusted, visible
 
 TITLES = {
     "num_epochs": "training epochs",
@@ -40,7 +41,7 @@ def summary(plan: dict[str, Any], inspection: Inspection, checks: Sequence[Check
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    cells = [[visible(str(cell)).replace("|", "¦") for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
@@ -78,13 +79,13 @@ def _dataset_rows(inspection: Inspection) -> Iterable[Sequence[object]]:
 def _augmentation_rows(inspection: Inspection) -> Iterable[Sequence[object]]:
     labels = inspection.pool["label"].value_counts()
     for label, count in labels.items():
-        yield f"mining pool, {label}", count
+        yield f"mining pool, {untrusted(label)}", count
     yield "pre-generated NG/OK pairs", inspection.pairs
 
 
 def _check_rows(plan: dict[str, Any], checks: Sequence[Check]) -> Iterable[Sequence[object]]:
     for check in checks:
-        yield check.name, "ok" if check.passed else "MISSING", check.detail
+        yield check.name, "ok" if check.passed else "MISSING", untrusted(check.detail)
     for name, version in plan["versions"].items():
         yield name, "ok", version
 
@@ -94,7 +95,7 @@ def _notes(plan: dict[str, Any], inspection: Inspection, checks: Sequence[Check]
     if "holdout" not in inspection.tables:
         notes.append("No held-out set: the KPI set is used adaptively, so its figures are optimistic.")
     if notes:
-        yield "## Know before you say yes\n\n" + "\n".join(f"- {note}" for note in notes)
+        yield "## Know before you say yes\n\n" + "\n".join(f"- {untrusted(note)}" for note in notes)
     cures = [f"- {check.name}: {check.cure}" for check in checks if not check.passed]
     if cures:
         yield "## Mend first\n\n" + "\n".join(cures)

@@ -6,16 +6,15 @@ A template cannot print a string that was not marked as ours: it becomes a code 
 from __future__ import annotations
 
 import re
-import unicodedata
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
 from deft import files
+from deft.untrusted import untrusted
 
 TEMPLATES = Path(__file__).parent / "templates"
-LONGEST = 200
 LOOK_ALIKES = str.maketrans({"`": "'", "|": "¦", "\\": "∖"})
 ABSENT = Markup("–")
 TO_WRITE = "TO WRITE:"
@@ -29,14 +28,8 @@ COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 
 def cleaned(text: object) -> str:
-    """Return a text on one line, at most 200 long, without what could end a code span or a table's cell.
-
-    Control, format and bidirectional characters go; a backtick, a bar and a backslash become look-alikes.
-    """
-    line = "".join(" " if letter.isspace() else letter for letter in str(text))
-    kept = "".join(letter for letter in line if unicodedata.category(letter)[0] != "C")
-    kept = " ".join(kept.translate(LOOK_ALIKES).split())
-    return kept if len(kept) <= LONGEST else kept[: LONGEST - 1] + "…"
+    """Return untrusted text in which what could end a code span or a cell is a look-alike."""
+    return untrusted(text).translate(LOOK_ALIKES)
 
 
 def code_span(text: object) -> Markup:

@@ -12,7 +12,6 @@ import jinja2
 from markupsafe import Markup
 
 from deft import files
-from deft.guard.untrusted import untrusted
 from deft.metrics.charts import score_histogram
 from deft.metrics.kpi import defect_flags
 from deft.metrics.operating_points import sweep
@@ -20,6 +19,7 @@ from deft.report.facts import RunFacts
 from deft.report.figures import far_against_recall, far_per_iteration, recall_by_label
 from deft.report.pictures import png_address, thumbnail
 from deft.run.evaluation import PROMOTED_BY, PROMOTION
+from deft.untrusted import untrusted
 from deft.workspace.layout import RunFolder
 
 TEMPLATES = Path(__file__).parent / "templates"

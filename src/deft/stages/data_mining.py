@@ -8,11 +8,14 @@ from typing import ClassVar
 import pandas as pd
 
 from deft import files
-from deft.embedding.selection import Embedded, Rule, Selection, draw_randomly, select
-from deft.embedding.sets import EmbeddingSet, require_same_encoder
+from deft.embedding.candidates import Embedded, Rule
+from deft.embedding.selection import Selection, draw_randomly, select
+from deft.embedding.sets import EmbeddingSet
+from deft.embedding.tables import EmbeddingTable, require_same_space
 from deft.metrics.weak_samples import weakest_targets
 from deft.platforms.base import ToolCall
 from deft.stages.base import Outcome, Record, Stage, StageContext
+from deft.untrusted import untrusted
 from deft.workspace.layout import phase_name
 from deft.workspace.leakage import LeakageReport, Side, assert_disjoint, find_overlaps
 from deft.workspace.rows import COLUMNS, ImageLayout, write_table
@@ -60,10 +63,11 @@ class DataMining(Stage):
             return self._write(context, folder, pool, [], Selection(_nothing(), [], None, ()), already)
         targets = files.write_parquet(folder / "targets.parquet", self._targets(context))
         self._embed(context, folder, targets)
-        sets = [EmbeddingSet.read(folder / name) for name in (TARGET_EMBEDDINGS, POOL_EMBEDDINGS)]
-        require_same_encoder(*sets)
-        wanted, offered = (Embedded(each.table, each.matrix) for each in sets)
-        selection = select(wanted, offered, self._rule(context), already=already)
+        wanted = EmbeddingSet.read(folder / TARGET_EMBEDDINGS)
+        offered = EmbeddingTable.open(folder / POOL_EMBEDDINGS)
+        require_same_space(wanted, offered)
+        embedded = Embedded(wanted.table, wanted.matrix)
+        selection = select(embedded, offered, self._rule(context), already=already)
         kept = selection.kept
         if context.setting("mining") == "random":
             seed = context.setting("seed") + context.phase.number
@@ -204,7 +208,10 @@ def write_mining_summary(folder: Path, selection: Selection, rows: pd.DataFrame,
         *(f"  Not kept, {reason}: {count}" for reason, count in sorted(reasons.items()) if reason),
         f"  Unique items saved: {len(rows)}",
         "  Kept by label:",
-        *(f"    {label}: {count}" for label, count in sorted(rows["label"].value_counts().items())),
+        *(
+            f"    {untrusted(label)}: {count}"
+            for label, count in sorted(rows["label"].value_counts().items())
+        ),
     ]
     files.write_text(folder / "mining_summary.txt", "\n".join(lines) + "\n")
 

@@ -13,6 +13,7 @@ import pandas as pd
 from deft import files
 from deft.errors import StageFailed
 from deft.stages.base import Outcome, Stage, StageContext
+from deft.untrusted import untrusted
 from deft.workspace.components import join_gaps, kpi_components
 from deft.workspace.rows import PASS, read_table
 
@@ -83,7 +84,7 @@ def write_routing(folder: Path, gaps: pd.DataFrame, mining: pd.DataFrame, anomal
     ]
     for label, rows in gaps.groupby("label", sort=True):
         sent = int((mining["label"] == label).sum())
-        lines.append(f"  {label}: {len(rows)}, {sent}, {len(rows) - sent}")
+        lines.append(f"  {untrusted(label)}: {len(rows)}, {sent}, {len(rows) - sent}")
     files.write_text(folder / "routing_summary.txt", "\n".join(lines) + "\n")
 
 

@@ -23,6 +23,7 @@ from deft.preflight.settings import Settings
 from deft.progress import Progress
 from deft.run.by_hand import require_guard
 from deft.run.gate import differences, pending_for, require_approval, save_pending
+from deft.untrusted import untrusted, visible
 from deft.versions import component_versions
 from deft.workspace.layout import Workspace, timestamp
 
@@ -112,7 +113,7 @@ def _name(path: Path, root: Path) -> str:
 
 def plan_text(plan: Record) -> str:
     """Return what a person reads before saying yes."""
-    return "\n".join(_plan_lines(plan)) + "\n"
+    return "\n".join(map(visible, _plan_lines(plan))) + "\n"
 
 
 def _plan_lines(plan: Record) -> Iterator[str]:
@@ -126,7 +127,7 @@ def _plan_lines(plan: Record) -> Iterator[str]:
         yield f"  call     {call['call']}, at most {call['at_most']}, on platform {plan['platform']}"
     yield f"  results  {plan['results']}: {', '.join(plan['writes'])}"
     for line in plan["advice"]:
-        yield f"  note     {line}"
+        yield f"  note     {untrusted(line)}"
 
 
 def _shown(value: object) -> str:

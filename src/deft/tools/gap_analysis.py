@@ -27,6 +27,7 @@ from deft.metrics.weak_samples import (
     weakest_rows,
 )
 from deft.tools.output import say
+from deft.untrusted import untrusted
 
 
 @dataclass
@@ -74,9 +75,8 @@ class GapAnalysis:
         for label, rows in self.weak.groupby(labels, sort=False):
             wrong = int((rows["weakness"] > 0).sum())
             share = 100 * len(rows) / len(self.weak)
-            lines.append(
-                f"  {label}: {len(rows)} ({share:.1f}%) — {wrong} misclassified, {len(rows) - wrong} marginal"
-            )
+            counts = f"{wrong} misclassified, {len(rows) - wrong} marginal"
+            lines.append(f"  {untrusted(label)}: {len(rows)} ({share:.1f}%) — {counts}")
         return "\n".join(lines) + "\n"
 
     def metrics(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import pyarrow.csv
 
 from deft import files
 from deft.errors import InputRefused, UsageError
+from deft.untrusted import UNSEEN
 from deft.workspace.listing import Listing
 from deft.workspace.safe_path import Roots
 
@@ -51,7 +52,7 @@ PASS = "PASS"
 # A spreadsheet runs a cell that starts so; the full-width forms are folded to the same by some of them.
 FORMULA_STARTS = "=+-@\t\r＝＋－＠"
 UNSAFE_PATH = r"\\|(^|/)\.\.(/|$)"  # what safe_path.fault_of says of one path, for a column
-CONTROL_CHARACTERS = "[\\x00-\\x1f\\x7f]"
+CONTROL_CHARACTERS = f"[\\p{{C}}\\p{{Zl}}\\p{{Zp}}{UNSEEN}]"
 FIRST_DATA_ROW = 2
 LISTED = 5
 

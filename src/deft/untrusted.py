@@ -13,21 +13,21 @@ TYPE_CHECKING = False  # as typing has it, whose import a hook need not wait for
 if TYPE_CHECKING:
     from typing import Any
 
-LONGEST = 200
+LONGEST, LONGEST_FACT = 200, 400
 CUT = " … "
 # A terminal would obey these sequences; without their first byte they would stay behind as litter.
 ESCAPE = re.compile(
     "\x1b(?:[\\[][0-?]*[ -/]*[@-~]|[\\]PX^_].*?(?:\x07|\x1b\\\\|\x9c|$)|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]",
     re.DOTALL,
 )
-# Letters by their category that no font shows: what they hide in a text, only a program reads.
-UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-VARIATION = re.compile("[\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+# Letters by their category that no font shows; what they hide in a text, only a program reads.
+UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
+HIDDEN = re.compile(f"[{UNSEEN}]")
 
 
 def untrusted(text: object, longest: int = LONGEST) -> str:
     """Return a text on one line, at most `longest` long, cut in the middle: its ends tell the most."""
-    line = visible(str(text))
+    line = " ".join(visible(str(text)).split())
     if len(line) <= longest:
         return line
     tail = (longest - len(CUT)) // 2
@@ -37,15 +37,19 @@ def untrusted(text: object, longest: int = LONGEST) -> str:
 def visible(text: str) -> str:
     """Return a text on one line without control, bidirectional, invisible and unassigned characters."""
     if text.isascii() and text.isprintable():
-        return " ".join(text.split()) if "  " in text or text[:1] == " " or text[-1:] == " " else text
-    plain = VARIATION.sub("", ESCAPE.sub("", text))
-    return " ".join("".join(_shown(letter) for letter in plain).split())
+        return text
+    return "".join(_shown(letter) for letter in HIDDEN.sub("", ESCAPE.sub("", text)))
 
 
 def _shown(letter: str) -> str:
     if letter.isspace():
         return " "
-    return "" if unicodedata.category(letter)[0] == "C" or letter in UNSEEN else letter
+    return "" if unicodedata.category(letter)[0] == "C" else letter
+
+
+def visible_lines(text: str) -> str:
+    """Return a text for a terminal: its lines as they are, without what is not seen."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def visible_record(value: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deft.guard.untrusted import LONGEST, untrusted, visible, visible_record
+from deft.untrusted import LONGEST, untrusted, visible, visible_record
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every package that the project asks for is pinned, once, without a host or a path."""
+"""Every package that the project asks for is pinned, once, by its files' hashes, without a host or a path."""
 
 from __future__ import annotations
 
@@ -57,3 +57,60 @@ def test_a_package_without_a_pin_is_found() -> None:
 def test_a_line_with_a_host_is_found() -> None:
     with pytest.raises(AssertionError, match=r"example\.org"):
         pins("--index-url https://example.org/simple\npandas==3.1.1\n")
+
+
+# --- the locks -------------------------------------------------------------------------------
+
+HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
+
+
+def locked(text: str) -> dict[str, str]:
+    """Return name -> version of a lock; an entry without a hash, or a line that is no entry, is refused."""
+    text = text.replace(" \\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith(("#", "-r requirements"))]
+    for line in lines:
+        pin, *hashes = line.split()
+        assert hashes, f"{pin} has no hash"
+        assert all(HASH.fullmatch(one) for one in hashes), line
+    return pins("\n".join(line.split()[0] for line in lines))
+
+
+def locks() -> tuple[dict[str, str], dict[str, str]]:
+    program, tests = (
+        (REPOSITORY / name).read_text(encoding="utf-8")
+        for name in ("requirements.lock", "requirements-test.lock")
+    )
+    assert "-r requirements.lock\n" in tests
+    return locked(program), locked(tests)
+
+
+def test_the_locks_and_the_constraints_hold_the_same_pins() -> None:
+    program, tests = locks()
+    constraints = pins(read()[1])
+    assert constraints.pop("torch")
+    assert not program.keys() & tests.keys()
+    assert {**program, **tests} == constraints
+
+
+def test_the_program_s_lock_holds_what_the_program_asks_for_and_no_test_tool() -> None:
+    project, _ = read()
+    program, _ = locks()
+    wishes = [*project["dependencies"], *project["optional-dependencies"]["embedded"]]
+    names = {normal_form(re.split(r"[<>=!~\[; ]", wish)[0]) for wish in wishes}
+    assert names - {"torch"} <= program.keys()
+    assert not {"pytest", "mypy", "ruff", "hypothesis"} & program.keys()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pandas==3.1.1\n",
+        "pandas==3.1.1 \\\n    --hash=sha256:12\n",
+        "pandas==3.1.1 \\\n    --hash=md5:" + "0" * 32 + "\n",
+        "--index-url https://example.org/simple\n",
+        "pandas>=3 \\\n    --hash=sha256:" + "0" * 64 + "\n",
+    ],
+)
+def test_a_lock_entry_without_its_hash_or_with_a_host_is_found(text: str) -> None:
+    with pytest.raises(AssertionError):
+        locked(text)

@@ -75,6 +75,44 @@ def test_a_failed_stage_is_logged_and_its_next_attempt_starts_empty(context):
     assert read(context.run.log)[-1]["attempt"] == 2
 
 
+def test_what_a_failed_attempt_got_done_for_the_same_inputs_is_gone_on_with(context, monkeypatch):
+    monkeypatch.setattr(Probe, "keeps_partial_work", True)
+    with pytest.raises(InputRefused):
+        execute(context, Probe(InputRefused("full disk")))
+    left = context.phase.root / "train.attempt-1"
+    (left / "epoch.pth").write_text("an hour of work")
+    (left / ".half.pth.1.tmp").write_text("half")
+    execute(context, Probe())
+    assert (context.phase.train / "epoch.pth").read_text() == "an hour of work"
+    assert sorted(path.name for path in context.phase.root.iterdir()) == ["train"]
+    assert not list(context.phase.train.glob(".*"))
+
+
+def test_finished_work_that_a_failing_disk_kept_from_its_name_is_adopted_by_the_next_attempt(
+    context, monkeypatch
+):
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "rename", lambda *names: (_ for _ in ()).throw(OSError(5, "broken")))
+        with pytest.raises(OSError, match="broken"):
+            execute(context, Probe())
+    again = Probe()
+    execute(context, again)
+    assert again.worked == 0
+    assert [entry["status"] for entry in read(context.run.log)[-2:]] == ["error", "ok"]
+    assert sorted(path.name for path in context.phase.root.iterdir()) == ["train"]
+
+
+def test_what_a_failed_attempt_got_done_for_other_inputs_is_removed(context, monkeypatch):
+    monkeypatch.setattr(Probe, "keeps_partial_work", True)
+    with pytest.raises(InputRefused):
+        execute(context, Probe(InputRefused("full disk")))
+    (context.phase.root / "train.attempt-1" / "epoch.pth").write_text("an hour of other work")
+    table = context.run.workspace.training_table
+    table.write_text(table.read_text() + "\n")
+    execute(context, Probe())
+    assert not (context.phase.train / "epoch.pth").exists()
+
+
 def test_a_folder_that_was_renamed_but_not_logged_is_adopted_without_working_again(context, monkeypatch):
     monkeypatch.setattr(LoopLog, "append", _dead)
     with pytest.raises(KeyboardInterrupt):

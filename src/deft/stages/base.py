@@ -22,6 +22,7 @@ from deft.run.log import LoopLog
 from deft.run.manifests import MANIFEST, manifest_evidence, verify_manifest, write_manifest
 from deft.run.state import fold, write_state
 from deft.run.transitions import next_attempt
+from deft.untrusted import LONGEST_FACT, untrusted
 from deft.versions import code_version
 from deft.workspace.layout import Phase, RunFolder, timestamp
 
@@ -112,7 +113,6 @@ class Stage(ABC):
             }
             key = self._key(context, inputs)
             context = replace(context, key=key)
-            _remove_earlier_attempts(self.place(context), attempt)
             folder = self._finished(context, key) or self._attempt(context, inputs, key, attempt)
             manifest = verify_manifest(folder)
             self.publish(context, folder)
@@ -123,7 +123,7 @@ class Stage(ABC):
 
     def _attempt(self, context: StageContext, inputs: Record, key: str, attempt: int) -> Path:
         place = self.place(context)
-        folder = place.parent / f"{place.name}.attempt-{attempt}"
+        folder = self._attempt_folder(place, attempt, key)
         manifest = _manifest_of(folder, key)
         if manifest is None:
             self._open(folder, key)
@@ -139,15 +139,29 @@ class Stage(ABC):
         values = {name: _final_name(value, folder, final) for name, value in outcome.values.items()}
         seconds = round(time.monotonic() - started, 3)
         files.sync_tree(folder)
-        told = {"summary": outcome.summary, "values": values, "events": list(outcome.events)}
+        events = [untrusted(event) for event in outcome.events]
+        told = {"summary": untrusted(outcome.summary), "values": values, "events": events}
         place = {"folder": _relative(final, context.run), "seconds": seconds, "outcome": told}
         return write_manifest(folder, {**record, **place}, without=(KEY,))
+
+    def _attempt_folder(self, place: Path, attempt: int, key: str) -> Path:
+        """Return a failed attempt's folder to go on in, or a new one; no other stays on the disk."""
+        chosen = place.parent / f"{place.name}.attempt-{attempt}"
+        for left in sorted(place.parent.glob(f"{place.name}.attempt-*")):
+            if _manifest_of(left, key) is not None or self._can_go_on(left, key):
+                chosen = left
+            elif left != chosen:
+                shutil.rmtree(left)
+        return chosen
+
+    def _can_go_on(self, folder: Path, key: str) -> bool:
+        mark = folder / KEY
+        return self.keeps_partial_work and mark.is_file() and mark.read_text() == key
 
     def _open(self, folder: Path, key: str) -> None:
         """Start empty, or go on with partial work that was done for the very same inputs."""
         mark = folder / KEY
-        same = mark.is_file() and mark.read_text() == key
-        if folder.exists() and not (same and self.keeps_partial_work):
+        if folder.exists() and not self._can_go_on(folder, key):
             shutil.rmtree(folder)
         files.make_folder(folder)
         files.remove_temporaries(folder)
@@ -209,7 +223,7 @@ class Stage(ABC):
             "iter": context.phase.name,
             "stage": self.name,
             "status": "error",
-            "summary": " ".join(fact.split())[:300],
+            "summary": untrusted(fact, LONGEST_FACT),
             "duration_sec": 0,
             "attempt": attempt,
             "kind": "stage",
@@ -242,13 +256,6 @@ def _manifest_of(folder: Path, key: str) -> Record | None:
         return None
     manifest: Record = files.read_json(folder / MANIFEST)
     return manifest if manifest.get("key") == key else None
-
-
-def _remove_earlier_attempts(place: Path, attempt: int) -> None:
-    """Remove what attempts that failed have left: a loop that is repeated must not fill the disk."""
-    for left in place.parent.glob(f"{place.name}.attempt-*"):
-        if left.name != f"{place.name}.attempt-{attempt}":
-            shutil.rmtree(left)
 
 
 def _put_in_place(folder: Path, final: Path) -> Path:

@@ -73,6 +73,19 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_names_what_is_needed_and_
     assert read_checkpoint(tmp_path / LATEST)["global_step"] == 1
 
 
+def test_a_damaged_newest_checkpoint_costs_its_own_epochs_and_not_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier, newest = write(tmp_path, 1), write(tmp_path, 2)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    found = checkpoint_to_resume(tmp_path, None)
+    assert found is not None
+    assert found[0] == earlier
+    assert "Passing over a checkpoint: checkpoint cannot be read" in capsys.readouterr().out
+    earlier.unlink()
+    assert checkpoint_to_resume(tmp_path, None) is None
+
+
 def test_an_empty_folder_has_nothing_to_resume(tmp_path: Path) -> None:
     assert checkpoint_to_resume(tmp_path, None) is None
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from deft import files
 from deft.embedding.pair_network import read_checkpoint
 from deft.errors import STORAGE_HINT, EnvironmentMissing, InputRefused, UsageError
+from deft.tools.output import say
 from deft.workspace.checkpoints import checkpoint_name
 
 if TYPE_CHECKING:
@@ -103,18 +104,31 @@ def _link(link: Path, target: str) -> None:
 
 
 def checkpoint_to_resume(folder: Path, asked: str | None) -> tuple[Path, dict[str, Any]] | None:
-    """Return what training continues from: the asked checkpoint, else the newest in `folder`, or nothing."""
-    path = _asked_checkpoint(asked) if asked else _newest(folder)
-    if path is None:
-        return None
-    checkpoint = read_checkpoint(path)
-    if not isinstance(checkpoint.get("training"), dict):
-        raise InputRefused(
-            "checkpoint holds weights but no optimiser state, so training cannot continue from it",
-            value=path,
-            hint="train.pretrained_model_path starts a new training from its weights",
-        )
-    return path, checkpoint
+    """Return what training continues from: the asked checkpoint, else the newest in `folder`, or nothing.
+
+    In `folder` one that is damaged is passed over, aloud: it costs its own epochs and not the training.
+    """
+    if asked:
+        path = _asked_checkpoint(asked)
+        return path, _resumable(path, read_checkpoint(path))
+    for path in _newest_first(folder):
+        try:
+            checkpoint = read_checkpoint(path)
+        except InputRefused as damage:
+            say(f"Passing over a checkpoint: {damage.fact}: {path}")
+        else:
+            return path, _resumable(path, checkpoint)
+    return None
+
+
+def _resumable(path: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(checkpoint.get("training"), dict):
+        return checkpoint
+    raise InputRefused(
+        "checkpoint holds weights but no optimiser state, so training cannot continue from it",
+        value=path,
+        hint="train.pretrained_model_path starts a new training from its weights",
+    )
 
 
 def _asked_checkpoint(asked: str) -> Path:
@@ -126,6 +140,6 @@ def _asked_checkpoint(asked: str) -> Path:
     return Path(asked)
 
 
-def _newest(folder: Path) -> Path | None:
-    found = sorted(folder.glob("*_latest.pth"))
-    return found[0].resolve() if found else None
+def _newest_first(folder: Path) -> list[Path]:
+    newest = [link.resolve() for link in sorted(folder.glob("*_latest.pth"))]
+    return list(dict.fromkeys([*newest, *sorted(folder.resolve().glob("model_epoch_*.pth"), reverse=True)]))

@@ -22,6 +22,7 @@ from deft.progress import FileProgress, read_progress
 from deft.report.render import render_report
 from deft.run.lock import RunLock, holder
 from deft.run.log import utc_now
+from deft.untrusted import LONGEST_FACT, untrusted, visible
 from deft.workspace.layout import RunFolder
 
 RUNNING, FAILED, STOPPED = "running", "failed", "stopped"
@@ -161,7 +162,8 @@ def _unforeseen(error: Exception, run: RunFolder) -> StageFailed:
 
 
 def _failure(error: DeftError) -> Record:
-    parts = {"fact": error.fact, "value": str(error.value or ""), "hint": error.hint}
+    value = untrusted(error.value) if error.value else ""
+    parts = {"fact": untrusted(error.fact, LONGEST_FACT), "value": value, "hint": visible(error.hint)}
     return {"status": FAILED, "exit_code": error.exit_code, "error": parts}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deft.cli.answers import answer, answer_text, find_run
-from deft.cli.output import emit
+from deft.cli.output import emit, say
 
 if TYPE_CHECKING:
     from deft.workspace.layout import RunFolder
@@ -83,11 +83,11 @@ def preflight(
     text = summary(plan, inspection, checks)
     session = os.environ.get("DEFT_SESSION_ID")
     digest = save_pending(plan, session_id=session)
-    click.echo(text)
+    say(text)
     ready = all(check.passed for check in checks)
     at_terminal = f"deft approve {shlex.quote(str(found.root))}"
     following = (BY_WORD if session else at_terminal) if ready else "mend the above"
-    click.echo(f"plan {digest[:12]} waits. next: {following}")
+    say(f"plan {digest[:12]} waits. next: {following}")
 
 
 @click.command()

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from deft.cli.output import emit, say
+from deft.cli.output import UNTRUSTED, emit, say
 from deft.cli.records import say_unguarded
+from deft.untrusted import untrusted
 
 PATH = click.Path(path_type=Path)
 LIGHT = "SolderLight"
@@ -52,7 +53,13 @@ def validate_csv(
 
     names = image_names(workspace_root, light, image_ext)
     record = validate_table(csv, workspace_root, validation_csv, progress=for_terminal(), **names)
-    emit(record, lambda shown: f"ok: {shown['rows_checked']} rows, labels {shown['labels']}")
+    labels = [{"label": untrusted(name), "rows": rows} for name, rows in record["labels"].items()]
+    emit({**record, "labels": labels, UNTRUSTED: ["labels", "leakage"]}, _table_text)
+
+
+def _table_text(record: dict[str, Any]) -> str:
+    labels = ", ".join(f"{each['label']} ({each['rows']})" for each in record["labels"])
+    return f"ok: {record['rows_checked']} rows, labels {labels}"
 
 
 @click.command()

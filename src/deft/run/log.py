@@ -22,6 +22,7 @@ from deft import files
 from deft.errors import Corruption, EnvironmentMissing, RunBusy, StageFailed, storage_fault
 from deft.run.transitions import check_entry
 from deft.schemas import validate
+from deft.untrusted import LONGEST_FACT, untrusted
 
 Entry = dict[str, Any]
 
@@ -122,6 +123,7 @@ class LoopLog:
 def _with_defaults(entry: Entry) -> Entry:
     defaults: Entry = {"duration_sec": 0, "context_tokens": 0, "attempt": 1, "kind": "stage"}
     content = {**defaults, "evidence": [], "outcome": {}, **entry}
+    content["summary"] = untrusted(content["summary"], LONGEST_FACT)
     # Through JSON once, so that what is hashed is what a reader will parse (keys become text, tuples lists).
     text = json.dumps(content, ensure_ascii=False, allow_nan=False)
     cleaned: Entry = json.loads(text.encode("utf-8", "replace"))

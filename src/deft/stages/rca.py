@@ -19,6 +19,7 @@ from deft.workspace.rows import PASS
 from deft.workspace.training_spec import images_folder, read_baseline_spec
 
 PICTURES_PER_SIDE = 5
+LONGEST_WORD = 20
 PICTURE_SIZE = 128
 SPEC = "vcn_aoi_spec.yaml"
 
@@ -98,11 +99,17 @@ def write_spot_check(weakest: pd.DataFrame, folder: Path) -> None:
     images.mkdir(exist_ok=True)
     records: list[dict[str, Any]] = []
     for number, row in enumerate(weakest.to_dict("records"), start=1):
-        name = f"{number:02d}_{re.sub(r'[^A-Za-z0-9]+', '-', str(row['label']))[:40]}.png"
+        name = f"{number:02d}_{_word(str(row['label']))}.png"
         _beside_golden(row["filepath"], row["golden_filepath"]).save(images / name)
         keys = ("component_id", "label", "siamese_score", "weakness", "filepath", "golden_filepath")
         records.append({"number": number, "image": f"rca_images/{name}", **{k: row[k] for k in keys}})
     files.write_json(folder / "spot_check.json", {"samples": records})
+
+
+def _word(label: str) -> str:
+    """Return a label as part of a file name; what is longer than a name could be a sentence to a model."""
+    word = re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")
+    return word if 0 < len(word) <= LONGEST_WORD else "defect"
 
 
 def _beside_golden(image: str, golden: str) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +22,7 @@ def validate_table(
     light: str | None = "SolderLight",
     image_ext: str = ".jpg",
     progress: Progress | None = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return the report of a sound table: rows, labels, image root, overlaps with the validation table.
 
     Each table may name its images from the workspace (a combined table) or from its images folder; the first

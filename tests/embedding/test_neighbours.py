@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from deft.embedding import neighbours
+from deft.embedding import neighbours, screening
 from deft.embedding.neighbours import nearest
 from deft.errors import InputRefused, UsageError
 
@@ -67,7 +67,7 @@ KINDS = [
 def test_the_answer_is_that_of_float64(kind: str, metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "POOL_ROWS", 64)
     monkeypatch.setattr(neighbours, "TARGET_ROWS", 4)
-    monkeypatch.setattr(neighbours, "PAIR_VALUES", 240)
+    monkeypatch.setattr(screening, "PAIR_VALUES", 240)
     targets, pool = drawn(kind)
     distance, index = nearest(targets, pool, 11, metric)
     expected_distance, expected_index = by_float64(targets, pool, 11, metric)

@@ -1,0 +1,80 @@
+"""Inner products that are wrong by a known bound: float32 by NumPy, bfloat16 by PyTorch.
+
+bfloat16 keeps eight significant bits. Where the processor multiplies it natively its product takes a third to
+a tenth of the time of float32, and PyTorch is loaded for it once the work done so far was worth the loading.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Matrix = npt.NDArray[np.float32]
+
+SINGLE_ROUNDING, BRAIN_ROUNDING = 2.0**-24, 2.0**-8
+WORTH_LOADING = 2**36
+"""Multiplications in float32 that take about as long as loading PyTorch."""
+NATIVE = ("avx512_bf16", "amx_bf16")
+
+
+class Arithmetic(Protocol):
+    """Inner products of given rows (n, width) with others."""
+
+    def products(self, others: Matrix) -> Matrix:
+        """Return the inner products (n, others)."""
+
+    def error(self) -> float:
+        """Return by how much a product may be wrong, as a share of the two lengths multiplied."""
+
+
+class Single:
+    """Products in float32."""
+
+    def __init__(self, rows: Matrix) -> None:
+        self._rows = rows
+
+    def products(self, others: Matrix) -> Matrix:
+        """Return the inner products (n, others)."""
+        return self._rows @ others.T
+
+    def error(self) -> float:
+        """Return the bound of a sum that is rounded at every step, in whatever order."""
+        return 1.01 * SINGLE_ROUNDING * (int(self._rows.shape[1]) + 16)
+
+
+class Brain:
+    """Products in bfloat16, summed in float32; `others` must be arrays that may be written to."""
+
+    def __init__(self, rows: Matrix) -> None:
+        import torch
+
+        self._bfloat: Any = lambda matrix: torch.from_numpy(matrix).bfloat16()
+        self._rows = self._bfloat(rows)
+        self._sum_error = 2 * Single(rows).error()
+
+    def products(self, others: Matrix) -> Matrix:
+        """Return the inner products (n, others)."""
+        products: Matrix = (self._rows @ self._bfloat(others).T).float().numpy()
+        return products
+
+    def error(self) -> float:
+        """Return the bound of two rounded factors, their sum in float32, and the rounded result."""
+        return float((1 + BRAIN_ROUNDING) ** 3 - 1 + self._sum_error)
+
+
+def brain_pays(multiplications: int) -> bool:
+    """Say whether to go on in bfloat16 after so many multiplications in float32.
+
+    The processor has to multiply bfloat16 natively, and PyTorch to be loaded already or worth loading.
+    """
+    if "torch" not in sys.modules and multiplications < WORTH_LOADING:
+        return False
+    try:
+        import torch
+    except ImportError:
+        return False
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name) for name in NATIVE)

@@ -1,0 +1,68 @@
+"""A product of matrices is never more wrong than it says, and bfloat16 is used where it pays."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from deft.embedding import arithmetic
+from deft.embedding.arithmetic import Arithmetic, Brain, Single, brain_pays
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def error_share(kind: type[Single | Brain], rows: np.ndarray, others: np.ndarray) -> float:
+    """Return the largest error of a product, as a share of what it says it may be."""
+    used: Arithmetic = kind(rows)
+    exact = rows.astype(np.float64) @ others.astype(np.float64).T
+    lengths = [np.linalg.norm(side.astype(np.float64), axis=1) for side in (rows, others)]
+    return float((np.abs(used.products(others) - exact) / np.outer(*lengths)).max() / used.error())
+
+
+@pytest.mark.parametrize("kind", [Single, Brain])
+@pytest.mark.parametrize("width", [1, 3, 64, 768])
+def test_no_product_is_more_wrong_than_it_says(kind: type[Single | Brain], width: int) -> None:
+    draw = np.random.default_rng(width)
+    rows, others = (draw.normal(size=(n, width)).astype(np.float32) for n in (40, 300))
+    assert error_share(kind, rows, others) < 1
+
+
+def test_the_bound_of_bfloat16_is_not_far_above_what_the_worst_factors_do() -> None:
+    halfway = np.full((1, 1), 1 + 2.0**-8, dtype=np.float32)
+    assert 0.6 < error_share(Brain, halfway, halfway) < 1
+
+
+def test_numbers_that_single_precision_sums_in_turn_are_summed_in_single_precision_by_bfloat16_too() -> None:
+    rows = np.full((1, 4096), 1.0, dtype=np.float32)
+    assert Brain(rows).products(rows).item() == 4096  # a sum kept in eight bits would stop at 256
+
+
+def test_a_processor_without_native_bfloat16_stays_with_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    assert not brain_pays(2**60)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert brain_pays(0)
+
+
+def test_pytorch_is_loaded_only_for_work_that_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch")
+    assert not brain_pays(arithmetic.WORTH_LOADING - 1)
+    assert "torch" not in sys.modules
+
+
+def test_without_pytorch_all_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # an import then fails as if it were not installed
+    assert not brain_pays(2**60)

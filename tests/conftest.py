@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["figures"]
+pytest_plugins = ["figures", "dockerd", "scripted_docker"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -85,13 +85,16 @@ def test_preflight_keeps_the_plan_outside_the_workspace_with_what_was_asked_for(
 def test_preflight_says_what_to_mend_where_the_platform_is_not_ready(workspace, say, monkeypatch):
     from deft.platforms.base import Check
 
+    say("preflight", workspace.root)
     monkeypatch.setattr(
         "stub_platform.StubPlatform.checks",
         lambda self, workspace: [Check("docker", False, "not found", "install docker")],
     )
     said = say("preflight", workspace.root)
+    assert said.code == 5
     assert "- docker: install docker" in said.out
-    assert said.out.rstrip().endswith("next: mend the above")
+    assert said.out.rstrip().endswith("no plan waits. next: mend the above, then the same command")
+    assert pending_for(workspace) is None
 
 
 def test_a_word_that_preflight_does_not_know_is_a_usage_error(workspace, say):

@@ -81,9 +81,9 @@ def test_a_killed_parent_takes_its_child_along(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         "import subprocess, sys, time\n"
-        "from deft.platforms.embedded import _die_with_parent\n"
+        "from deft.platforms.embedded import die_with_parent\n"
         "command = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
-        "child = subprocess.Popen(command, preexec_fn=_die_with_parent)\n"
+        "child = subprocess.Popen(command, preexec_fn=die_with_parent)\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(600)\n"
     )

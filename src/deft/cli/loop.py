@@ -65,8 +65,12 @@ def preflight(
 ) -> None:
     """Check a workspace, plan a run, print the Pre-Flight Summary, and stop.
 
+    Exit code 5, and no plan that waits, where the platform lacks something.
+
     Example: deft preflight ~/workspace --target "FAR<0.1%@recall=100%"
     """
+    from deft.errors import EnvironmentMissing
+    from deft.guard.approval import drop_pending
     from deft.preflight.plan import make_plan
     from deft.preflight.summary import summary
     from deft.run.gate import save_pending
@@ -80,14 +84,15 @@ def preflight(
         given={**given, "num_epochs": epochs},
         baseline=baseline_checkpoint,
     )
-    text = summary(plan, inspection, checks)
+    say(summary(plan, inspection, checks))
+    if not all(check.passed for check in checks):
+        drop_pending(str(found.root))  # an older plan must not be what the next yes is about
+        say("no plan waits. next: mend the above, then the same command")
+        raise SystemExit(EnvironmentMissing.exit_code)
     session = os.environ.get("DEFT_SESSION_ID")
     digest = save_pending(plan, session_id=session)
-    say(text)
-    ready = all(check.passed for check in checks)
     at_terminal = f"deft approve {shlex.quote(str(found.root))}"
-    following = (BY_WORD if session else at_terminal) if ready else "mend the above"
-    say(f"plan {digest[:12]} waits. next: {following}")
+    say(f"plan {digest[:12]} waits. next: {BY_WORD if session else at_terminal}")
 
 
 @click.command()

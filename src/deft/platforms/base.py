@@ -83,6 +83,10 @@ class Platform(ABC):
     def checks(self, workspace: Path) -> list[Check]:
         """Look at everything the platform needs; each failure is one line with its cure."""
 
+    def pinned(self) -> dict[str, Any]:
+        """Return settings that a plan records though the user did not write them: images by digest."""
+        return {}
+
     def probe_precision(self) -> str | None:
         """Return the precision that trains fastest here; None where the platform does not choose."""
         return None

@@ -32,7 +32,7 @@ class EmbeddedPlatform(Platform):
 
     def checks(self, workspace: Path) -> list[Check]:
         """Look for the packages of the engine and for room on the disk."""
-        return [*_package_checks(), _disk_check(workspace)]
+        return [*_package_checks(), disk_check(workspace)]
 
     def probe_precision(self) -> str | None:
         """Time both precisions in a child for a second; None where the engine is not installed."""
@@ -47,7 +47,7 @@ class EmbeddedPlatform(Platform):
         for call in calls:
             call.log.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="deft-") as folder:
-            batch = write_json(Path(folder) / "calls.json", [_record(call) for call in calls])
+            batch = write_json(Path(folder) / "calls.json", [batch_record(call) for call in calls])
             child = _start(batch)
             try:
                 output = _follow(child, calls, progress)
@@ -57,7 +57,8 @@ class EmbeddedPlatform(Platform):
             raise _failure(calls, child.returncode, output)
 
 
-def _record(call: ToolCall) -> dict[str, object]:
+def batch_record(call: ToolCall) -> dict[str, object]:
+    """Return a call as `python -m deft.tools --batch` reads it."""
     return {
         "category": call.category,
         "action": call.action,
@@ -87,12 +88,12 @@ def _start(batch: Path) -> subprocess.Popen[str]:
         text=True,
         errors="replace",
         env=_environment(),
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel to kill the child with its parent: a killed run leaves no training behind."""
+def die_with_parent() -> None:
+    """Ask the kernel, in a child that was just forked, to kill it with its parent: none is left behind."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -162,7 +163,7 @@ def _package_checks() -> list[Check]:
     ]
 
 
-def _disk_check(workspace: Path, wanted_bytes: int = 2 * 1024**3) -> Check:
+def disk_check(workspace: Path, wanted_bytes: int = 2 * 1024**3) -> Check:
     free = shutil.disk_usage(workspace).free
     detail = f"{free / 1e9:.1f} GB free"
     return Check("disk", free >= wanted_bytes, detail, "free at least 2 GB, or deft clean")

@@ -7,9 +7,12 @@ from typing import Any
 
 from deft.errors import EnvironmentMissing
 from deft.platforms.base import Platform
+from deft.platforms.docker import DockerPlatform
 from deft.platforms.embedded import EmbeddedPlatform
 
-PLATFORMS: dict[str, type[Platform]] = {EmbeddedPlatform.name: EmbeddedPlatform}
+PLATFORMS: dict[str, type[Platform]] = {
+    platform.name: platform for platform in (EmbeddedPlatform, DockerPlatform)
+}
 
 
 def platform_named(name: str, settings: Mapping[str, Any] | None = None) -> Platform:

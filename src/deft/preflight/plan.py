@@ -56,7 +56,7 @@ def make_plan(
         "target": {**wanted.to_record(), "source": "user" if target else "default"},
         "promotion": list(PROMOTION),
         "platform": platform,
-        "platform_settings": chosen,
+        "platform_settings": {**machine.pinned(), **chosen},
         "settings": {**settings, "images_dir": {"value": str(workspace.images), "source": "derived"}},
         "inputs": inspection.inputs,
         "image_digests": inspection.images,

@@ -1,0 +1,217 @@
+"""The life of one call's container: begun or found again, followed, its result taken, removed.
+
+A container bears the name of its call, so a runner that comes back after a kill finds it: one that runs is
+waited for, one that has ended is collected, one that is gone is lost and the call is run again. What was
+begun for other inputs, or writes into a folder that is there no more, is not taken over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deft import files
+from deft.errors import DeftError, EnvironmentMissing, StageFailed
+from deft.platforms import docker_client as client
+from deft.platforms.base import ToolCall
+from deft.platforms.containers import last_status
+from deft.platforms.docker_arguments import Container
+
+FINGERPRINT = "deft.fingerprint"
+POLL_SECONDS = 2.0
+AWAY_SECONDS = 600.0
+STOP_GRACE_SECONDS = 25
+BEGINNINGS = 3
+ENDED_FROM_OUTSIDE = (137, 143, 255)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a container ended; `lost` means that nobody can say."""
+
+    exit_code: int
+    lost: bool = False
+    reason: str = ""
+
+
+def carry_out(
+    container: Container, call: ToolCall, watch: Callable[[], None], *, time_limit: float | None = None
+) -> int:
+    """Run a call in its container, or take over the one that is there; return the exit code.
+
+    `watch` is called every two seconds. The container's words stand in the call's log. Raises StageFailed
+    for a call that was lost three times, ran out of memory or out of time, and EnvironmentMissing where the
+    daemon stays away (the container is then left alone: the same command finds it again).
+    """
+    container = _marked(container, call)
+    for _ in range(BEGINNINGS):
+        ending = _Life(container, call.log, watch, time_limit).until_the_end()
+        if not ending.lost:
+            return ending.exit_code
+        _note(call.log, f"container {container.name} was lost ({ending.reason}); the call is run again")
+    raise StageFailed(f"container was lost {BEGINNINGS} times", value=container.name, hint=f"read {call.log}")
+
+
+def _marked(container: Container, call: ToolCall) -> Container:
+    """Return the container with a label over all that it was begun with, the folder for results included."""
+    place = call.writes.stat()
+    key = call.identity.key if call.identity else ""
+    begun_with = [*container.options(), key, f"{place.st_dev}:{place.st_ino}"]
+    mark = files.sha256_of_record(begun_with)
+    return replace(container, labels={**container.labels, FINGERPRINT: mark})
+
+
+def _note(log: Path, text: str) -> None:
+    files.append_line(log, f"deft: {text}\n".encode())
+
+
+class _Life:
+    """One container from its beginning to its removal."""
+
+    def __init__(
+        self, container: Container, log: Path, watch: Callable[[], None], time_limit: float | None
+    ) -> None:
+        self.container, self.name, self.log, self.watch = container, container.name, log, watch
+        self.deadline = None if time_limit is None else time.monotonic() + time_limit
+        self.offset = 0
+        self.was_away = False
+
+    def until_the_end(self) -> Ending:
+        """Begin or find the container, follow it, take its result, remove it."""
+        found = self._find_again()
+        taken_over = found is not None
+        if found is None and (found := self._begin()) is None:
+            return Ending(-1, lost=True, reason="it is gone")
+        try:
+            self.offset = self._open_log(found)
+            ending = self._follow(taken_over=taken_over)
+        except DeftError:
+            raise
+        except BaseException:
+            with contextlib.suppress(DeftError):  # a daemon that is away keeps it; it will be found again
+                self._stop()
+            raise
+        client.remove(self.name)
+        return ending
+
+    # --- the beginning ---------------------------------------------------------------------
+
+    def _find_again(self) -> client.State | None:
+        """Return the container of an earlier runner where it does this very work; remove any other."""
+        found = self._state()
+        if found is None:
+            return None
+        if found.labels.get(FINGERPRINT) != self.container.labels[FINGERPRINT]:
+            client.stop(self.name, STOP_GRACE_SECONDS)
+            client.remove(self.name)
+            return None
+        if found.status == "created":  # its runner was killed before the start
+            self._start()
+        return found
+
+    def _begin(self) -> client.State | None:
+        client.docker("create", *self.container.options())
+        self._start()
+        return self._state()
+
+    def _start(self) -> None:
+        try:
+            client.docker("start", self.name)
+        except client.DaemonAway:
+            raise
+        except DeftError:
+            client.remove(self.name)
+            raise
+
+    def _open_log(self, found: client.State) -> int:
+        """Return where this container's words begin in the log, below those of an earlier one."""
+        head = f"deft: container {found.id} of {self.container.image.reference}\n".encode()
+        before = self.log.read_bytes() if self.log.is_file() else b""
+        position = before.rfind(head)
+        if position < 0:
+            files.append_line(self.log, head)
+            return len(before) + len(head)
+        return position + len(head)
+
+    # --- the work --------------------------------------------------------------------------
+
+    def _follow(self, *, taken_over: bool) -> Ending:
+        """Wait until the container has ended, whatever the daemon does meanwhile."""
+        follower = client.write_logs(self.name, self.log, self.offset, follow=True)
+        try:
+            while (state := self._state()) is not None and not state.has_ended:
+                self.watch()
+                self._require_time()
+                follower = self._pause(follower)
+        finally:
+            _end(follower)
+        if state is None:
+            return Ending(-1, lost=True, reason="it is gone")
+        client.write_logs(self.name, self.log, self.offset, follow=False).wait()
+        return self._judged(state, taken_over)
+
+    def _state(self) -> client.State | None:
+        """Return how the container stands, waiting for a daemon that is away."""
+        deadline = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                return client.state_of(self.name)
+            except client.DaemonAway as error:
+                self.was_away = True
+                if time.monotonic() > deadline:
+                    hint = f"container {self.name} may still run; start the daemon, then the same command"
+                    raise EnvironmentMissing(error.fact, value=error.value, hint=hint) from None
+                self._require_time()
+                time.sleep(POLL_SECONDS / 4)
+
+    def _pause(self, follower: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+        """Wait a moment, less where the container ends; a follower that lost the daemon is replaced."""
+        started = time.monotonic()
+        try:
+            follower.wait(timeout=POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            return follower
+        state = self._state()
+        if state is None or state.has_ended:
+            return follower
+        time.sleep(max(0.0, POLL_SECONDS / 4 - (time.monotonic() - started)))
+        return client.write_logs(self.name, self.log, self.offset, follow=True)
+
+    def _require_time(self) -> None:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            self._stop()
+            hint = "raise time_limit_minutes in specs/platforms.yaml"
+            raise StageFailed("call ran past its time limit and was stopped", value=self.name, hint=hint)
+
+    # --- the end ---------------------------------------------------------------------------
+
+    def _judged(self, state: client.State, taken_over: bool) -> Ending:
+        """Say what an exit code means: one that a restarted daemon caused says nothing of the call."""
+        if state.out_of_memory:
+            client.remove(self.name)
+            raise StageFailed(
+                "container ran out of memory",
+                value=self.name,
+                hint="lower --batch-size, or raise memory in specs/platforms.yaml",
+            )
+        nobody_waited = self.was_away or taken_over
+        if nobody_waited and state.exit_code in ENDED_FROM_OUTSIDE and last_status(self.log) is None:
+            return Ending(state.exit_code, lost=True, reason=f"ended from outside, code {state.exit_code}")
+        return Ending(state.exit_code)
+
+    def _stop(self) -> None:
+        """End the container so that a training can write its checkpoint, keep its words, remove it."""
+        client.stop(self.name, STOP_GRACE_SECONDS)
+        if client.state_of(self.name) is not None and self.log.is_file():
+            client.write_logs(self.name, self.log, self.offset, follow=False).wait()
+        client.remove(self.name)
+
+
+def _end(follower: subprocess.Popen[bytes]) -> None:
+    if follower.poll() is None:
+        follower.kill()
+    follower.wait()

@@ -1,0 +1,290 @@
+"""Tool calls in containers of a real daemon: walled in, proven, adopted, collected, never lost in silence."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deft import files
+from deft.errors import EnvironmentMissing, StageFailed
+from deft.platforms import docker_container
+from deft.platforms.base import CallIdentity, ToolCall
+from deft.platforms.docker import DockerPlatform
+from deft.workspace.checkpoints import best_checkpoint, validation_losses
+from dockerd import Daemon
+from loop_fixtures import SILENT
+from tiny_workspace import make_workspace
+
+pytestmark = pytest.mark.whole
+CANARY = "hf_" + "canary" * 5
+
+
+@pytest.fixture
+def settings(docker_host: Daemon, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(docker_host.folder / "cache"))  # an image is asked once
+    image = docker_host.image
+    return {
+        "train_image": image,
+        "data_services_image": image,
+        "gpus": 0,
+        "shm_size": "64m",
+        "tmp_size": "64m",
+    }
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Callable[..., ToolCall]:
+    """Make the call of a training whose results lie in an odd folder; `behaviour` is what the image does."""
+    workspace = make_workspace(tmp_path / 'a, "b": c')
+    spec = files.read_yaml(workspace.baseline_spec)
+    spec["model"]["backbone"]["type"] = "fan_small_12_p4_hybrid"
+    files.write_yaml(workspace.baseline_spec, spec)
+
+    def make(behaviour: str = "", place: str = "train") -> ToolCall:
+        folder = workspace.results / "run_20260102_030405" / place
+        files.write_text(folder / "behaviour", behaviour)
+        return ToolCall(
+            category="visual_changenet",
+            action="train",
+            spec=workspace.baseline_spec,
+            overrides={"train.results_dir": folder},
+            reads=(workspace.root,),
+            writes=folder,
+            log=folder / "train.log",
+            identity=CallIdentity("run_20260102_030405", "baseline", "train", 1, "key"),
+        )
+
+    return make
+
+
+def containers(daemon: Daemon) -> list[str]:
+    return daemon.ask("ps", "--all", "--format", "{{.Names}}").stdout.split()
+
+
+def in_background(platform: DockerPlatform, call: ToolCall) -> tuple[threading.Thread, list[BaseException]]:
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            platform.run([call], SILENT)
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, errors
+
+
+def until(true: Callable[[], object], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
+
+
+def runs(call: ToolCall) -> bool:
+    return "epoch 0" in (call.log.read_text() if call.log.is_file() else "")
+
+
+def let_go(call: ToolCall) -> None:
+    files.write_text(call.writes / "go", "")
+
+
+# --- a call ----------------------------------------------------------------------------------
+
+
+def test_a_training_leaves_what_the_loop_reads_and_no_container(settings, training, docker_host) -> None:
+    call = training()
+    DockerPlatform(settings).run([call], SILENT)
+    assert sorted(validation_losses(call.writes)) == [0, 1]
+    assert best_checkpoint(call.writes).name == "model_epoch_001_step_00020.pth"
+    assert "Execution status: PASS" in call.log.read_text()
+    assert best_checkpoint(call.writes).stat().st_uid == os.getuid()
+    assert containers(docker_host) == []
+
+
+def test_the_walls_of_a_container_are_as_the_daemon_sees_them(settings, training, docker_host) -> None:
+    call = training("wait")
+    thread, errors = in_background(DockerPlatform(settings), call)
+    until(lambda: runs(call))
+    (name,) = containers(docker_host)
+    seen = json.loads(docker_host.ask("inspect", name).stdout)[0]
+    host, config = seen["HostConfig"], seen["Config"]
+    assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges"])
+    assert (host["ReadonlyRootfs"], host["Privileged"], host["Init"]) == (True, False, True)
+    assert (host["NetworkMode"], host["IpcMode"], host["PidsLimit"]) == ("none", "private", 4096)
+    assert (host["ShmSize"], config["User"]) == (64 * 2**20, f"{os.getuid()}:{os.getgid()}")
+    writable = [mount["Destination"] for mount in seen["Mounts"] if mount["RW"]]
+    assert writable == [str(call.writes)]
+    assert {"deft.run", "deft.phase", "deft.stage", "deft.attempt", "deft.plan"} <= set(config["Labels"])
+    let_go(call)
+    thread.join()
+    assert errors == []
+
+
+@pytest.mark.parametrize(("behaviour", "code"), [("fail", 3), ("fail with 0", 0)])
+def test_a_failed_call_is_a_failure_whatever_its_exit_code(
+    settings, training, docker_host, behaviour: str, code: int
+) -> None:
+    call = training(behaviour)
+    with pytest.raises(StageFailed, match=rf"ended with code {code} and `Execution status: FAIL`"):
+        DockerPlatform(settings).run([call], SILENT)
+    assert containers(docker_host) == []
+
+
+def test_a_call_that_outgrows_its_memory_is_named(settings, training, docker_host) -> None:
+    with pytest.raises(StageFailed, match=r"ran out of memory|code 137"):
+        DockerPlatform({**settings, "memory": "160m"}).run([training("whole memory")], SILENT)
+    assert containers(docker_host) == []
+
+
+def test_a_call_past_its_time_limit_is_stopped(settings, training, docker_host, monkeypatch) -> None:
+    monkeypatch.setattr(docker_container, "POLL_SECONDS", 0.1)
+    call = training("wait")
+    platform = DockerPlatform({**settings, "time_limit_minutes": 1})
+    clock = time.monotonic
+    thread, errors = in_background(platform, call)
+    until(lambda: runs(call))
+    monkeypatch.setattr(docker_container.time, "monotonic", lambda: clock() + 61)
+    thread.join(timeout=60)
+    monkeypatch.undo()
+    assert isinstance(errors[0], StageFailed)
+    assert "past its time limit" in errors[0].fact
+
+
+def test_no_gpu_is_an_error_with_its_cure(settings, training, docker_host) -> None:
+    with pytest.raises(EnvironmentMissing, match="cannot give a container a GPU") as missing:
+        DockerPlatform({**settings, "gpus": 1, "train_image": docker_host.image}).run([training()], SILENT)
+    assert "nvidia-container-toolkit" in missing.value.hint
+    assert containers(docker_host) == []
+
+
+# --- killed, lost, restarted -----------------------------------------------------------------
+
+RUNNER = """
+import json, pickle, sys
+from deft.platforms.docker import DockerPlatform
+from deft.progress import NullProgress
+settings, call = pickle.loads(bytes.fromhex(sys.argv[1]))
+DockerPlatform(settings).run([call], NullProgress())
+"""
+
+
+def runner(settings: dict[str, Any], call: ToolCall) -> subprocess.Popen[bytes]:
+    """Start a process of its own that carries out a call."""
+    import pickle
+
+    words = [sys.executable, "-c", RUNNER, pickle.dumps((settings, call)).hex()]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    return subprocess.Popen(words, env={**os.environ, "PYTHONPATH": paths})
+
+
+def test_a_running_container_is_taken_over_after_a_kill_of_its_runner(
+    settings, training, docker_host
+) -> None:
+    call = training("wait")
+    first = runner(settings, call)
+    until(lambda: runs(call))
+    first.kill()
+    first.wait()
+    (name,) = containers(docker_host)
+    before = docker_host.ask("inspect", "--format={{.Id}}", name).stdout
+    thread, errors = in_background(DockerPlatform(settings), call)
+    let_go(call)
+    thread.join()
+    assert errors == []
+    text = call.log.read_text()
+    assert (text.count("deft: container"), text.count("epoch 0"), before.strip() in text) == (1, 1, True)
+    assert containers(docker_host) == []
+
+
+def test_a_container_that_ended_unseen_is_collected(settings, training, docker_host) -> None:
+    call = training("wait")
+    first = runner(settings, call)
+    until(lambda: runs(call))
+    first.kill()
+    first.wait()
+    let_go(call)
+    until(lambda: "exited" in docker_host.ask("ps", "--all", "--format={{.State}}").stdout)
+    stamp = best_checkpoint(call.writes).stat().st_mtime_ns
+    DockerPlatform(settings).run([call], SILENT)
+    assert best_checkpoint(call.writes).stat().st_mtime_ns == stamp
+    assert "Execution status: PASS" in call.log.read_text()
+    assert containers(docker_host) == []
+
+
+def test_a_container_that_writes_into_a_folder_that_was_removed_is_not_taken_over(
+    settings, training, docker_host
+) -> None:
+    call = training("wait")
+    first = runner(settings, call)
+    until(lambda: runs(call))
+    first.kill()
+    first.wait()
+    call.writes.rename(call.writes.with_name("gone"))
+    call = training("")
+    DockerPlatform(settings).run([call], SILENT)
+    assert sorted(validation_losses(call.writes)) == [0, 1]
+    begun = (call.writes.with_name("gone") / call.log.name).read_text().split()[2]
+    assert begun not in call.log.read_text()
+    assert containers(docker_host) == []
+
+
+def test_a_vanished_container_is_reported_as_lost_and_run_again(settings, training, docker_host) -> None:
+    call = training("wait")
+    thread, errors = in_background(DockerPlatform(settings), call)
+    until(lambda: runs(call))
+    files.write_text(call.writes / "behaviour", "")
+    (name,) = containers(docker_host)
+    docker_host.ask("rm", "--force", name)
+    thread.join()
+    assert errors == []
+    text = call.log.read_text()
+    assert (text.count("deft: container deft-"), text.count("was lost"), text.count("PASS")) == (1, 1, 1)
+    assert text.index("epoch 0") < text.index("was lost") < text.index("PASS")
+
+
+def test_a_stop_gives_a_training_the_time_for_its_checkpoint_and_leaves_no_orphan(
+    settings, training, docker_host
+) -> None:
+    call = training("wait")
+    first = runner(settings, call)
+    until(lambda: runs(call))
+    first.send_signal(signal.SIGINT)
+    first.wait(timeout=40)
+    assert (call.writes / "interrupted.pth").is_file()
+    assert containers(docker_host) == []
+
+
+@pytest.mark.parametrize("live_restore", [False, True])
+def test_a_restart_of_the_daemon_ends_in_a_result(
+    settings, training, docker_host, live_restore: bool
+) -> None:
+    if live_restore:
+        docker_host._end_process()
+        docker_host.start("--live-restore")
+    call = training("wait")
+    thread, errors = in_background(DockerPlatform(settings), call)
+    until(lambda: runs(call))
+    docker_host.kill()
+    time.sleep(1)
+    docker_host.start(*(["--live-restore"] if live_restore else []))
+    let_go(call)
+    thread.join(timeout=120)
+    assert not thread.is_alive()
+    assert errors == []
+    assert sorted(validation_losses(call.writes)) == [0, 1]
+    assert ("was lost" in call.log.read_text()) == (not live_restore)
+    if live_restore:
+        docker_host._end_process()
+        docker_host.start()

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,16 @@ import pandas as pd
 import yaml
 
 from deft.errors import Corruption, InputRefused
+from deft.parquet_bounds import require_bounded
 
 MAX_TEXT_BYTES = 256 * 1024 * 1024
+MAX_COLUMNS = 1_000
+MAX_YAML_BYTES = 512 * 1024
 MAX_YAML_ALIASES = 100
+MAX_YAML_NODES = 20_000
+MAX_YAML_SCALAR = 64 * 1024
+MAX_YAML_DEPTH = 50
+PLAIN_INTERPOLATION = re.compile(r"\$\{(?=\s*(?:eval\s*:|[\w.\[\]]+\s*\}))")
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -283,33 +291,60 @@ def read_json(path: Path) -> Any:
     """Read a JSON record that this package wrote; damage is corruption, naming file and line."""
     try:
         return json.loads(read_text(path))
-    except ValueError as error:
-        raise Corruption(f"file is not JSON ({error})", value=path) from None
+    except (ValueError, RecursionError) as error:
+        raise Corruption(f"file is not JSON ({str(error)[:200]})", value=path) from None
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that refuses duplicate keys and a flood of aliases."""
+    """A safe loader that refuses duplicate keys, deep nesting, and aliases that grow into a flood."""
 
-    aliases = 0
+    aliases, depth, nodes = 0, 0, 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             self.aliases += 1
             if self.aliases > MAX_YAML_ALIASES:
                 raise yaml.YAMLError(f"more than {MAX_YAML_ALIASES} aliases")
-        return super().compose_node(parent, index)
+        self.depth, self.nodes = self.depth + 1, self.nodes + 1
+        if self.depth > MAX_YAML_DEPTH or self.nodes > MAX_YAML_NODES:
+            raise yaml.YAMLError(f"more than {MAX_YAML_DEPTH} levels or {MAX_YAML_NODES} nodes")
+        node = super().compose_node(parent, index)
+        if isinstance(node, yaml.ScalarNode) and len(node.value) > MAX_YAML_SCALAR:
+            raise yaml.YAMLError(f"text of more than {MAX_YAML_SCALAR} characters")
+        self.depth -= 1
+        return node
+
+    def get_single_node(self) -> Any:
+        node = super().get_single_node()
+        if node is not None and _nodes_below(node, {}) > MAX_YAML_NODES:
+            raise yaml.YAMLError(f"aliases stand for more than {MAX_YAML_NODES} nodes")
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"key on line {key.start_mark.line + 1} is no plain text")
             if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
                 raise yaml.YAMLError(f"duplicate key `{key.value}` on line {key.start_mark.line + 1}")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
+def _nodes_below(node: Any, known: dict[int, float]) -> float:
+    """Count the nodes that a reader who follows every alias would meet; endless where one holds itself."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")  # met again below itself, before it is counted
+        inner = node.value if isinstance(node, yaml.CollectionNode) else []
+        children = (one for entry in inner for one in (entry if isinstance(entry, tuple) else (entry,)))
+        known[id(node)] = 1 + sum(_nodes_below(child, known) for child in children)
+    return known[id(node)]
+
+
 def parse_yaml(text: str, origin: object = "text") -> Any:
-    """Parse YAML with plain types only; tags, duplicate keys and alias bombs are refused."""
+    """Parse YAML with plain types only; tags, duplicate keys, bombs of aliases and oversize are refused."""
+    if len(text) > MAX_YAML_BYTES:
+        raise _too_long_for_yaml(origin)
     try:
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derives from SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -319,7 +354,25 @@ def parse_yaml(text: str, origin: object = "text") -> Any:
 
 def read_yaml(path: Path) -> Any:
     """Read a YAML file through `parse_yaml`."""
+    if path.is_file() and path.stat().st_size > MAX_YAML_BYTES:
+        raise _too_long_for_yaml(path)
     return parse_yaml(read_text(path), path)
+
+
+def require_plain_interpolations(content: Any, origin: object) -> None:
+    """Refuse a spec that asks for more than its own values: `${oc.env:TOKEN}` would write a secret."""
+    if isinstance(content, dict | list):
+        for inner in (*content, *content.values()) if isinstance(content, dict) else content:
+            require_plain_interpolations(inner, origin)
+    elif isinstance(content, str) and content.count("${") > len(PLAIN_INTERPOLATION.findall(content)):
+        fact = f"spec may refer to its own keys and to eval alone ({content[:80]!r})"
+        raise InputRefused(fact, value=origin, hint="write the value itself")
+
+
+def _too_long_for_yaml(origin: object) -> InputRefused:
+    return InputRefused(
+        f"file is longer than the {MAX_YAML_BYTES // 1024} KiB that YAML may have", value=origin
+    )
 
 
 def read_csv(path: Path, *, required: Sequence[str] = ()) -> pd.DataFrame:
@@ -327,6 +380,7 @@ def read_csv(path: Path, *, required: Sequence[str] = ()) -> pd.DataFrame:
     text = read_text(path)
     if "\x00" in text:
         raise InputRefused("table holds a NUL byte", value=path)
+    require_few_columns(text, path)
     try:
         table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
@@ -337,10 +391,18 @@ def read_csv(path: Path, *, required: Sequence[str] = ()) -> pd.DataFrame:
     return table
 
 
+def require_few_columns(text: str, path: Path) -> None:
+    """Refuse a table whose first line alone would fill the memory with columns."""
+    columns = text[: text.find("\n")].count(",") + 1 if "\n" in text else text.count(",") + 1
+    if columns > MAX_COLUMNS:
+        raise InputRefused(f"table has {columns} columns, {MAX_COLUMNS} may be", value=path)
+
+
 def read_parquet(path: Path, *, required: Sequence[str] = ()) -> pd.DataFrame:
     """Read a Parquet table; a truncated or foreign file or a missing column is refused by name."""
     if not path.is_file():
         raise InputRefused("file does not exist", value=path)
+    require_bounded(path)
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError, TypeError) as error:

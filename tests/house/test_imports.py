@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "deft"
 
-BASE = {"errors", "files", "schemas", "progress", "versions", "untrusted"}
+BASE = {"errors", "files", "parquet_bounds", "schemas", "progress", "versions", "untrusted"}
 DATA = BASE | {"workspace", "metrics"}
 STAGES = DATA | {"platforms", "run", "embedding"}
 LOOP = STAGES | {"stages", "guard"}
@@ -18,7 +18,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "guard": {"untrusted"},
     "untrusted": set(),
-    "files": {"errors"},
+    "files": {"errors", "parquet_bounds"},
+    "parquet_bounds": {"errors"},
     "schemas": {"errors", "files"},
     "progress": {"errors", "files"},
     "versions": {"errors", "files"},

@@ -102,6 +102,6 @@ def _read_segment(path: Path) -> NDArray[Any] | None:
             return None
         os.utime(path)  # the time of last use decides what `clean` deletes first
         segment: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError:
+    except (OSError, ValueError, EOFError):
         return None
-    return segment
+    return segment if getattr(segment, "dtype", np.dtype(float)).names == ("digest", "vector") else None

@@ -155,8 +155,8 @@ class Appearance:
 
 
 def _stacked(paths: Sequence[str], settings: PairNetworkSettings) -> Pixels:
-    size = {"width": settings.image_width, "height": settings.image_height}
-    return np.stack([read_resized(path, **size) for path in paths])
+    width, height = settings.image_width, settings.image_height
+    return np.stack([read_resized(path, width=width, height=height) for path in paths])
 
 
 def _by_lights(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from deft.embedding.weight_files import require_plain_checkpoint
 from deft.errors import InputRefused
 from deft.workspace.images import read_pixels
 
@@ -159,6 +160,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
     if not Path(path).is_file():
         raise InputRefused("checkpoint does not exist", value=path)
+    require_plain_checkpoint(Path(path))
     try:
         with warnings.catch_warnings(action="ignore"):  # the refusal below says it in one line
             record = torch.load(path, map_location="cpu", weights_only=True)

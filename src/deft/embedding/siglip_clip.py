@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deft.embedding.encoders import REVISION, Encoder, Item, Sample
+from deft.embedding.weight_files import require_plain_checkpoint, require_plain_safetensors
 from deft.errors import EnvironmentMissing, InputRefused
 from deft.files import read_text, sha256_of_file, sha256_of_record
 from deft.workspace.images import open_image
@@ -107,6 +108,7 @@ def load_two_towers(folder: Path) -> Any:
     import torch
     import transformers
 
+    _require_plain_weights(folder)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
@@ -124,6 +126,13 @@ def load_two_towers(folder: Path) -> Any:
             hint="stage the whole model again; a part of it would be random",
         )
     return model.train(False).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _require_plain_weights(folder: Path) -> None:
+    for path in folder.glob(SAFE_WEIGHTS):
+        require_plain_safetensors(path)
+    for path in folder.glob(PICKLED_WEIGHTS):
+        require_plain_checkpoint(path)
 
 
 def model_folder(model_path: str) -> Path:

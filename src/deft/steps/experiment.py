@@ -36,6 +36,7 @@ class Experiment:
         content = files.read_yaml(self.spec)
         if not isinstance(content, dict):
             raise InputRefused("spec is not a mapping of keys", value=self.spec)
+        files.require_plain_interpolations(content, self.spec)
         config = OmegaConf.create(content)
         try:
             for key, value in self.overrides.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -67,12 +68,12 @@ def read_detections(path: Path, form: str | None) -> Detections:
 
 def _read_coco(path: Path) -> Detections:
     try:
-        record = files.read_yaml(path)  # JSON is YAML, and no record of ours
+        record = json.loads(files.read_text(path))
         names = {category["id"]: str(category["name"]).lower() for category in record["categories"]}
         found = {image["id"]: (str(image["file_name"]), Counter[str]()) for image in record["images"]}
         for annotation in record["annotations"]:
             found[annotation["image_id"]][1][names[annotation["category_id"]]] += 1
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise InputRefused(f"file is not a COCO record of detections ({error})", value=path) from None
     return Detections(
         by_path=dict(found.values()),

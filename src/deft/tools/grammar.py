@@ -73,6 +73,7 @@ def _merged(config: DictConfig, spec: Path) -> DictConfig:
     content = files.read_yaml(spec)
     if content is not None and not isinstance(content, dict):
         raise InputRefused("spec is not a mapping of keys", value=spec, hint="write one `key: value` a line")
+    files.require_plain_interpolations(content, spec)
     try:
         # read again by omegaconf, whose YAML takes 1e-4 for a number
         merged = OmegaConf.merge(config, OmegaConf.create(files.read_text(spec)) if content else {})

@@ -20,6 +20,8 @@ from deft.workspace.safe_path import Roots
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 288 * 1024 * 1024
+MAX_PASSES = 1_000_000_000  # pixels times scans: a progressive JPEG may go over its picture many times
+SCAN = b"\xff\xda"
 DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 ONE_BYTE_MODES = ("1", "L", "P")
 
@@ -76,6 +78,9 @@ def _require_acceptable(image: Image.Image, stream: BinaryIO, path: Path) -> Non
             value=path,
             hint="convert it to 8 bits; the scaling is a choice this package does not make for you",
         )
+    if image.format == "PNG" and getattr(image, "is_animated", False):
+        raise InputRefused("image is animated", value=path, hint="save the one frame that was inspected")
+    _require_few_scans(image, stream, path)
     needed = image.width * image.height * _bytes_a_pixel(image)
     if image.format != "BMP":  # the others may keep every byte of their metadata
         needed += os.fstat(stream.fileno()).st_size
@@ -85,6 +90,17 @@ def _require_acceptable(image: Image.Image, stream: BinaryIO, path: Path) -> Non
             value=path,
             hint="crop the component out of the board picture first, or save it as a plain RGB file",
         )
+
+
+def _require_few_scans(image: Image.Image, stream: BinaryIO, path: Path) -> None:
+    if image.format != "JPEG" or os.fstat(stream.fileno()).st_size > MAX_BYTES:
+        return
+    place = stream.tell()
+    stream.seek(0)
+    scans = stream.read().count(SCAN)
+    stream.seek(place)
+    if scans > 4 and image.width * image.height * scans > MAX_PASSES:
+        raise InputRefused(f"image has {scans} scans", value=path, hint="save it again as a plain JPEG")
 
 
 def _bytes_a_pixel(image: Image.Image) -> int:

@@ -124,6 +124,7 @@ def write_table(path: Path, table: pd.DataFrame) -> Path:
 
 
 def _read_header(text: str, path: Path) -> list[str]:
+    files.require_few_columns(text, path)
     first = text.split("\n", 1)[0]
     header = next(csv.reader(io.StringIO(first)), [])
     names = [name.strip() for name in header]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,14 +188,17 @@ def test_an_unreadable_image_is_named(
     compose: Compose, checkpoint: Path, boards: Path, tmp_path: Path
 ) -> None:
     table = pd.read_csv(boards / "kpi.csv", dtype=str)
-    table["input_path"] = str(tmp_path)
+    table["input_path"] = "broken"
     table.to_csv(tmp_path / "broken.csv", index=False)
+    images = shutil.copytree(boards / "images", tmp_path / "images")
+    (images / "broken").mkdir()
     for name in table["object_name"]:
-        (tmp_path / f"{name}.png").write_bytes(b"not an image")
+        (images / "broken" / f"{name}.png").write_bytes(b"not an image")
     with pytest.raises(InputRefused, match=r"image cannot be read[\s\S]*kpi\d+\.png"):
         inference(
             compose(
                 inference__checkpoint=str(checkpoint),
                 dataset__classify__infer_dataset__csv_path=str(tmp_path / "broken.csv"),
+                dataset__classify__infer_dataset__images_dir=str(images),
             )
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deft.embedding.pair_network import read_tensors
+from deft.embedding.weight_files import require_plain_safetensors
 from deft.errors import EnvironmentMissing, InputRefused, UsageError
 from deft.tools.output import say
 from deft.tools.visual_changenet.vision_transformer import TransformerShape
@@ -110,6 +111,7 @@ def read_backbone(source: str) -> dict[str, Tensor]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
+        require_plain_safetensors(path)
         try:
             return dict(load_file(path))
         except SafetensorError as error:

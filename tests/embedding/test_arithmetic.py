@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from deft.embedding import arithmetic
-from deft.embedding.arithmetic import Arithmetic, Brain, Single, brain_pays
+from deft.embedding.arithmetic import Arithmetic, Brain, Single, brain_pays, has_native_bfloat16
 
 
 @pytest.fixture(autouse=True)
@@ -49,20 +50,36 @@ def test_numbers_that_single_precision_sums_in_turn_are_summed_in_single_precisi
 
 
 def test_a_processor_without_native_bfloat16_stays_with_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    monkeypatch.setattr(arithmetic, "has_native_bfloat16", lambda: False)
     assert not brain_pays(2**60)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(arithmetic, "has_native_bfloat16", lambda: True)
     assert brain_pays(0)
 
 
+@pytest.mark.parametrize(("flags", "native"), [("sse2 avx512_bf16 fma", True), ("sse2 avx512f", False)])
+def test_the_processor_says_what_it_multiplies(
+    flags: str, native: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
+    monkeypatch.setattr(arithmetic, "PROCESSOR", tmp_path / "cpuinfo")
+    assert has_native_bfloat16.__wrapped__() is native
+
+
+def test_a_system_that_describes_no_processor_stays_with_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arithmetic, "PROCESSOR", tmp_path / "cpuinfo")
+    assert not has_native_bfloat16.__wrapped__()
+
+
 def test_pytorch_is_loaded_only_for_work_that_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "has_native_bfloat16", lambda: True)
     monkeypatch.delitem(sys.modules, "torch")
     assert not brain_pays(arithmetic.WORTH_LOADING - 1)
     assert "torch" not in sys.modules
 
 
 def test_without_pytorch_all_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "has_native_bfloat16", lambda: True)
     monkeypatch.setitem(sys.modules, "torch", None)  # an import then fails as if it were not installed
     assert not brain_pays(2**60)

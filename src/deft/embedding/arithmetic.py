@@ -7,6 +7,8 @@ a tenth of the time of float32, and PyTorch is loaded for it once the work done 
 from __future__ import annotations
 
 import sys
+from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +19,9 @@ Matrix = npt.NDArray[np.float32]
 SINGLE_ROUNDING, BRAIN_ROUNDING = 2.0**-24, 2.0**-8
 WORTH_LOADING = 2**36
 """Multiplications in float32 that take about as long as loading PyTorch."""
-NATIVE = ("avx512_bf16", "amx_bf16")
+PROCESSOR = Path("/proc/cpuinfo")
+NATIVE = {"avx512_bf16", "amx_bf16", "bf16"}
+"""How Linux calls a processor's native products of bfloat16, on x86 and on ARM."""
 
 
 class Arithmetic(Protocol):
@@ -70,11 +74,19 @@ def brain_pays(multiplications: int) -> bool:
 
     The processor has to multiply bfloat16 natively, and PyTorch to be loaded already or worth loading.
     """
-    if "torch" not in sys.modules and multiplications < WORTH_LOADING:
+    if not has_native_bfloat16() or ("torch" not in sys.modules and multiplications < WORTH_LOADING):
         return False
     try:
-        import torch
+        import torch  # noqa: F401 - the question is whether it can be
     except ImportError:
         return False
-    found = torch.cpu.get_capabilities()
-    return any(found.get(name) for name in NATIVE)
+    return True
+
+
+@cache
+def has_native_bfloat16() -> bool:
+    """Say whether the processor multiplies bfloat16 natively; nothing is loaded to know."""
+    try:
+        return not NATIVE.isdisjoint(PROCESSOR.read_text(encoding="ascii", errors="replace").split())
+    except OSError:
+        return False

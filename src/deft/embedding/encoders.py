@@ -18,7 +18,7 @@ from deft.errors import EnvironmentMissing, InputRefused, UsageError
 
 SIGLIP, CLIP, DEFT_PAIR = "SigLIP", "CLIP", "deft_pair"
 TAO_CHECKPOINT_SUFFIXES = (".pth", ".ckpt")
-REVISION = 1
+REVISION = 2
 """Raised with every change that changes a vector: older tables and caches then no longer match."""
 
 Item = tuple[str, ...]
@@ -72,12 +72,14 @@ def load_encoder(
     *,
     batch_size: int = 64,
     calibration: Sequence[str] = (),
+    precision: str = "fp32",
 ) -> Encoder:
     """Return the encoder that `model` and `model_path` name (keys of `embedding image_embeddings`).
 
-    `SigLIP` and `CLIP` take a local folder or a hub id, `deft_pair` a checkpoint of the embedded ChangeNet
-    and images of the pool to calibrate on. Raises UsageError for another name, InputRefused for a path that
-    holds something else, EnvironmentMissing for weights that are not on this machine.
+    `SigLIP` and `CLIP` take a local folder or a hub id, and a `precision` (auto, fp32, bf16); `deft_pair`
+    takes a checkpoint of the embedded ChangeNet and images of the pool to calibrate on. Raises UsageError for
+    another name, InputRefused for a path that holds something else, EnvironmentMissing for weights that are
+    not on this machine.
     """
     if model == DEFT_PAIR:
         from deft.embedding.deft_pair import pair_encoder
@@ -86,9 +88,10 @@ def load_encoder(
     if model_path.lower().endswith(TAO_CHECKPOINT_SUFFIXES):
         raise _tao_checkpoint_refused(model_path, model_config_path)
     if model in (SIGLIP, CLIP):
+        from deft.embedding.precision import settled_precision
         from deft.embedding.siglip_clip import image_encoder
 
-        return image_encoder(model, model_path, batch_size)
+        return image_encoder(model, model_path, batch_size, settled_precision(precision))
     raise UsageError(
         "Embedding model is not valid", value=model, hint=f"model is one of {SIGLIP}, {CLIP}, {DEFT_PAIR}"
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +126,13 @@ class _CachedComponent:
     def compute(self) -> Iterable[int]:
         """Compute the missing vectors batch by batch, yielding how many items each batch settled."""
         missing, size = list(self._missing.items()), self._component.batch_size
+        batches = [missing[start : start + size] for start in range(0, len(missing), size)]
         fresh: dict[str, Matrix] = {}
-        for start in range(0, len(missing), size):
-            batch = missing[start : start + size]
-            fresh.update(self._compute_batch(batch))
+        reading = deque(self._read(batch) for batch in batches[:1])
+        for batch, following in zip_longest(batches, batches[1:]):
+            if following:  # its files are read while this batch is computed
+                reading.append(self._read(following))
+            fresh.update(self._compute_batch(batch, reading.popleft()))
             yield len(batch)
         self._cache.add(fresh)
         self._vectors.update(fresh)
@@ -135,9 +140,15 @@ class _CachedComponent:
             if digest not in self._vectors:
                 self.failures[item] = self.failures[self._missing[digest]]
 
-    def _compute_batch(self, batch: Sequence[tuple[str, Item]]) -> dict[str, Matrix]:
+    def _read(self, batch: Sequence[tuple[str, Item]]) -> list[Future[Any]]:
+        return [self._readers.submit(self._load, wanted) for wanted in batch]
+
+    def _compute_batch(
+        self, batch: Sequence[tuple[str, Item]], reading: Sequence[Future[Any]]
+    ) -> dict[str, Matrix]:
         loaded, digests = [], []
-        for (digest, item), content in zip(batch, self._readers.map(self._load, batch), strict=True):
+        for (digest, item), read in zip(batch, reading, strict=True):
+            content = read.result()
             if isinstance(content, InputRefused):
                 self.failures[item] = content.fact
             else:

@@ -12,17 +12,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from deft.embedding.encoders import REVISION, Encoder, Item, Sample
+from deft.embedding.precision import EXACT, FAST, multiply_in_bfloat16
 from deft.embedding.weight_files import require_plain_checkpoint, require_plain_safetensors
 from deft.errors import EnvironmentMissing, InputRefused
 from deft.files import read_text, sha256_of_file, sha256_of_record
 from deft.workspace.images import open_image
 
+Matrix = NDArray[np.float32]
 MODEL_TYPES = {"SigLIP": "siglip", "CLIP": "clip"}
-PRECISION = "fp32"
 ROWS_PER_PART = 256
+TOGETHER = {False: 8, True: 64}
+"""How many images go through the model together, without and with a GPU."""
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 DESCRIPTIONS = ("*.json", "*.txt", "*.model")
 SAFE_WEIGHTS = "*.safetensors"
@@ -42,15 +44,18 @@ PREPROCESSING_KEYS = (
 )
 
 
-def image_encoder(model: str, model_path: str, batch_size: int) -> Encoder:
-    """Return the image side of a SigLIP or CLIP model; the weights are hashed now and loaded when needed."""
+def image_encoder(model: str, model_path: str, batch_size: int, precision: str = EXACT) -> Encoder:
+    """Return the image side of a SigLIP or CLIP model; the weights are hashed now and loaded when needed.
+
+    `precision` is fp32 or bf16.
+    """
     folder = model_folder(model_path)
     require_model_type(folder, MODEL_TYPES[model])
     fingerprint: dict[str, object] = {
         "model": model,
         "identity": weights_identity(folder),
         "preprocessing": _preprocessing(folder),
-        "precision": PRECISION,
+        "precision": precision,
         "revision": REVISION,
     }
     tower = ImageTower(folder, fingerprint, batch_size)
@@ -68,23 +73,36 @@ class ImageTower:
         """Return one image a light."""
         return [(image,) for image in sample.images]
 
-    def load(self, item: Item) -> Image.Image:
-        """Read the image as 8-bit RGB."""
-        return open_image(item[0])
+    def load(self, item: Item) -> Matrix:
+        """Read an image as the model takes it: float32, (3, height, width)."""
+        pixels: Matrix = self._processor(images=[open_image(item[0])], return_tensors="np")["pixel_values"][0]
+        return pixels
 
-    def embed(self, loaded: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """Return the features of some images: float32, (images, width)."""
+    def embed(self, loaded: Sequence[Matrix]) -> Matrix:
+        """Return the features of some images: float32, (images, width).
+
+        Always the same number goes through the model together, filled up where there are fewer: products of
+        other sizes round differently, and then a vector would depend on what the cache already had.
+        """
+        together = TOGETHER[self._model.device.type == "cuda"]
+        found = []
+        for start in range(0, len(loaded), together):
+            group = list(loaded[start : start + together])
+            found.append(self._embed_group(group + group[-1:] * (together - len(group)))[: len(group)])
+        return np.concatenate(found)
+
+    def _embed_group(self, group: list[Matrix]) -> Matrix:
         import torch
 
         model = self._model
-        pixels = self._processor(images=list(loaded), return_tensors="pt")["pixel_values"]
+        pixels = torch.from_numpy(np.stack(group))
         with torch.inference_mode():
-            features = model.get_image_features(pixel_values=pixels.to(model.device))
-        return as_matrix(features)
+            return as_matrix(model.get_image_features(pixel_values=pixels.to(model.device)))
 
     @cached_property
     def _model(self) -> Any:
-        return load_two_towers(self._folder)
+        model = load_two_towers(self._folder)
+        return multiply_in_bfloat16(model) if self.identity["precision"] == FAST else model
 
     @cached_property
     def _processor(self) -> Any:
@@ -96,10 +114,10 @@ class ImageTower:
         return transformers.AutoImageProcessor.from_pretrained(self._folder, local_files_only=True, **choice)
 
 
-def as_matrix(features: Any) -> NDArray[np.float32]:
+def as_matrix(features: Any) -> Matrix:
     """Return features as a float32 matrix: newer releases of transformers wrap them in an output object."""
     tensor = getattr(features, "pooler_output", features)
-    matrix: NDArray[np.float32] = tensor.float().cpu().numpy()
+    matrix: Matrix = tensor.float().cpu().numpy()
     return matrix
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deft.embedding.encoders import REVISION
+from deft.embedding.precision import EXACT
 from deft.embedding.siglip_clip import (
-    PRECISION,
     as_matrix,
     load_two_towers,
     model_folder,
@@ -42,7 +42,7 @@ class TextTower:
         self.fingerprint: dict[str, object] = {
             "model": self._kind,
             "identity": weights_identity(self._folder),
-            "precision": PRECISION,
+            "precision": EXACT,
             "revision": REVISION,
         }
 

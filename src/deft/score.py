@@ -21,6 +21,7 @@ from deft.progress import Progress
 from deft.workspace.layout import RunFolder
 from deft.workspace.pairs import pair_stems
 from deft.workspace.rows import COLUMNS, ImageLayout, read_table, resolve_images, write_table
+from deft.workspace.spreadsheets import for_people
 
 BATCH_SIZE = 96
 DRIFT_CONFIDENCE = 1.63  # Kolmogorov–Smirnov, 1 % level: distance times the square root of the effective size
@@ -60,7 +61,7 @@ def score_table(
         scored = _infer(write_table(Path(folder) / "rows.csv", table), images, model, platform, progress)
     threshold = float(model.record["threshold"])
     verdict = np.where(scored["siamese_score"] > threshold, "NO_PASS", "PASS")
-    files.write_csv(output, scored.assign(verdict=verdict))
+    files.write_csv(output, for_people(scored.assign(verdict=verdict)))
     rejected = int((verdict == "NO_PASS").sum())
     return {
         "status": "scored",

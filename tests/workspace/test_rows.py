@@ -130,7 +130,8 @@ def test_an_empty_required_cell_is_refused_with_row_and_column(table_file, colum
 
 
 @pytest.mark.parametrize(
-    "cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "＝1", "＋1", "－1", "＠a"]
+    "cell",
+    ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "＝1", "＋1", "－1", "＠a", " =1", "\u200b@a", "﹦1"],
 )
 @pytest.mark.parametrize("column", range(4))
 def test_a_cell_that_a_spreadsheet_would_run_is_refused(table_file, cell: str, column: int) -> None:

@@ -28,6 +28,7 @@ from deft.errors import InputRefused, UsageError
 from deft.untrusted import UNSEEN
 from deft.workspace.listing import Listing
 from deft.workspace.safe_path import Roots
+from deft.workspace.spreadsheets import is_formula
 
 COLUMNS = (
     "input_path",
@@ -49,8 +50,6 @@ REQUIRED = ("input_path", "golden_path", "label", "object_name")
 PATHS = ("input_path", "golden_path", "object_name")
 PASS = "PASS"
 
-# A spreadsheet runs a cell that starts so; the full-width forms are folded to the same by some of them.
-FORMULA_STARTS = "=+-@\t\r＝＋－＠"
 UNSAFE_PATH = r"\\|(^|/)\.\.(/|$)"  # what safe_path.fault_of says of one path, for a column
 CONTROL_CHARACTERS = f"[\\p{{C}}\\p{{Zl}}\\p{{Zp}}{UNSEEN}]"
 FIRST_DATA_ROW = 2
@@ -108,7 +107,7 @@ def read_table(path: Path, *, images: ImageLayout | None = None) -> pd.DataFrame
     table = _parse_rows(text, header, path)
     _refuse_first(table, header, _has_control, "control character in", path)
     _refuse_first(table, REQUIRED, _is_blank, "empty", path)
-    _refuse_first(table, REQUIRED, _is_formula, "cell that a spreadsheet would run as a formula in", path)
+    _refuse_first(table, REQUIRED, is_formula, "cell that a spreadsheet would run as a formula in", path)
     _refuse_first(table, PATHS, _is_unsafe_path, "path with `..` or a backslash in", path)
     _refuse_first(table, ("object_name",), _is_absolute, "absolute path instead of a name in", path)
     if images is not None:
@@ -126,7 +125,10 @@ def write_table(path: Path, table: pd.DataFrame) -> Path:
 def _read_header(text: str, path: Path) -> list[str]:
     files.require_few_columns(text, path)
     first = text.split("\n", 1)[0]
-    header = next(csv.reader(io.StringIO(first)), [])
+    try:
+        header = next(csv.reader(io.StringIO(first)), [])
+    except csv.Error as error:
+        raise InputRefused(f"table's header is not readable CSV ({error})", value=path) from None
     names = [name.strip() for name in header]
     missing = [name for name in REQUIRED if name not in names]
     if missing:
@@ -178,7 +180,7 @@ def can_stand_in_a_row(text: str) -> bool:
         cell = pa.array([text.encode("utf-8").decode("utf-8")], pa.string())
     except UnicodeError:
         return False
-    bad = (_has_control, _is_blank, _is_formula, _is_unsafe_path, _is_absolute)
+    bad = (_has_control, _is_blank, is_formula, _is_unsafe_path, _is_absolute)
     return not any(is_bad(cell)[0].as_py() for is_bad in bad)
 
 
@@ -188,10 +190,6 @@ def _has_control(cells: Any) -> Any:
 
 def _is_blank(cells: Any) -> Any:
     return pc.equal(pc.utf8_trim_whitespace(cells), "")
-
-
-def _is_formula(cells: Any) -> Any:
-    return pc.match_substring_regex(cells, f"^[{FORMULA_STARTS.replace('-', '')}-]")
 
 
 def _is_unsafe_path(cells: Any) -> Any:

@@ -33,6 +33,7 @@ from deft.workspace.layout import Workspace
 from deft.workspace.pairs import pair_stems
 from deft.workspace.rows import PASS
 from deft.workspace.safe_path import Roots
+from deft.workspace.spreadsheets import for_people
 
 MADE_BY = "deft import folders"
 IMPORTER_VERSION = 1
@@ -246,4 +247,4 @@ def _write_provenance(
         }
         for c, split in zip(components, splits, strict=True)
     ]
-    files.write_csv(workspace.provenance.with_suffix(".csv"), pd.DataFrame(rows))
+    files.write_csv(workspace.provenance.with_suffix(".csv"), for_people(pd.DataFrame(rows)))

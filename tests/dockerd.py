@@ -1,6 +1,6 @@
 """A real docker daemon for tests, in a folder of its own, and an image that stands for TAO's.
 
-The daemon comes from Debian's packages (docker.io, containerd, runc, tini), makes no bridge and no firewall
+The daemon comes from Debian's packages (.ci/run installs them), makes no bridge and no firewall
 rule, and is ended with its folder. The image holds the interpreter that runs the tests, with what gap
 analysis needs, and nothing of it is bound from this machine.
 """

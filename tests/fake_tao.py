@@ -90,6 +90,8 @@ def infer(call: ToolCall, behaviour: str) -> bool:
 
 def embed(call: ToolCall, behaviour: str) -> bool:
     """Embed as the stub does, without the fingerprint that no container writes; say what it can see."""
+    if behaviour == "wait":
+        _wait(call, behaviour)
     _embed(call)
     path = Path(str(call.overrides["output_parquet"]))
     table = pd.read_parquet(path)

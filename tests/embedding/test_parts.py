@@ -50,16 +50,12 @@ def test_a_folder_whose_first_write_was_cut_short_is_begun_anew(tmp_path: Path) 
     assert not parts(tmp_path / "out.parquet").exists(0)
 
 
-def test_merging_counts_rows_over_the_whole(tmp_path: Path) -> None:
+def test_the_parts_that_exist_come_in_order_each_with_its_first_row(tmp_path: Path) -> None:
     whole = parts(tmp_path / "out.parquet")
-    whole.write(0, embedded([], {0: "torn", 1: "gone"}))
-    whole.write(1, embedded([1], {0: "torn"}, 1.0))
     whole.write(2, embedded([0], {}, 2.0))
-    merged = whole.merge(3)
-    assert merged.accepted == [3, 4]
-    assert merged.rejected == {0: "torn", 1: "gone", 2: "torn"}
-    np.testing.assert_array_equal(merged.blocks[0], [[1, 1, 1], [2, 2, 2]])
-    np.testing.assert_array_equal(merged.blocks[1], [[1], [2]])
+    whole.write(0, embedded([1], {0: "torn"}, 1.0))
+    found = [(start, part.accepted, part.rejected) for start, part in whole]
+    assert found == [(0, [1], {0: "torn"}), (4, [0], {})]
 
 
 def test_removed_parts_leave_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deft.embedding.selection import Embedded, Rule, draw_randomly, select, similarity_cut
+from deft.embedding.candidates import Embedded, Rule
+from deft.embedding.selection import draw_randomly, select
 from deft.errors import UsageError
 
 
@@ -90,7 +91,9 @@ def test_nothing_to_mine_gives_an_empty_selection_with_all_columns():
 
 def test_a_percentile_cut_is_taken_of_the_pools_own_similarity():
     pool = embedded([(str(i), "PASS", [np.cos(i / 9), np.sin(i / 9)]) for i in range(9)])
-    low, high = (similarity_cut(pool, Rule(1, min_similarity=text)) for text in ("p0", "p100"))
+    low, high = (
+        select(TARGETS, pool, Rule(1, min_similarity=text), already=set()).cut for text in ("p0", "p100")
+    )
     assert low == pytest.approx(np.cos(1 / 9), abs=1e-6)
     assert low <= high <= 1
 

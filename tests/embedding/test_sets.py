@@ -138,7 +138,7 @@ def test_tables_without_a_fingerprint_go_together_but_not_with_one_that_has_it(t
 
 
 def test_a_pool_lends_its_statistics_to_the_last_bit(tmp_path: Path) -> None:
-    statistics = PoolStatistics.over([np.random.default_rng(0).random((7, 3), dtype=np.float32)])
+    statistics = PoolStatistics.over([[np.random.default_rng(0).random((7, 3), dtype=np.float32)]])
     reference = PoolReference(dict(FINGERPRINT), statistics, ("a.png",))
     write_embeddings(tmp_path / "pool.parquet", columns(), MATRIX, FINGERPRINT, reference)
     found = PoolReference.read(tmp_path / "pool.parquet")

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "deft"
 
-BASE = {"errors", "files", "parquet_bounds", "schemas", "progress", "versions", "untrusted"}
+BASE = {"errors", "files", "streams", "parquet_bounds", "schemas", "progress", "versions", "untrusted"}
 DATA = BASE | {"workspace", "metrics"}
 STAGES = DATA | {"platforms", "run", "embedding"}
 LOOP = STAGES | {"stages", "guard"}
@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "untrusted": set(),
     "files": {"errors", "parquet_bounds"},
     "parquet_bounds": {"errors"},
+    "streams": {"files"},
     "schemas": {"errors", "files"},
     "progress": {"errors", "files"},
     "versions": {"errors", "files"},
@@ -28,15 +29,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "embedding": DATA,
     "tools": DATA | {"embedding"},
     "platforms": DATA,
+    "shards": DATA | {"embedding", "tools", "platforms"},
     "run": DATA | {"guard", "embedding"},
     "stages": STAGES,
     "loop": LOOP,
     "preflight": LOOP,
     "report": LOOP,
     "score": LOOP,
-    "steps": LOOP | {"preflight", "report"},
+    "steps": LOOP | {"preflight", "report", "shards", "tools"},
     "runner": LOOP | {"loop", "report", "preflight"},
-    "cli": LOOP | {"loop", "preflight", "report", "runner", "score", "steps", "tools"},
+    "cli": LOOP | {"loop", "preflight", "report", "runner", "score", "shards", "steps", "tools"},
     "__main__": {"cli"},
 }
 HEAVY = {"torch", "transformers", "safetensors", "torchvision", "timm"}

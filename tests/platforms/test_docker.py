@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,13 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from deft import files
-from deft.errors import EnvironmentMissing, StageFailed
+from deft.errors import EnvironmentMissing, InputRefused, StageFailed
 from deft.platforms import docker_container
 from deft.platforms.base import CallIdentity, ToolCall
 from deft.platforms.docker import DockerPlatform
@@ -167,6 +170,100 @@ def test_no_gpu_is_an_error_with_its_cure(settings, training, docker_host) -> No
         DockerPlatform({**settings, "gpus": 1, "train_image": docker_host.image}).run([training()], SILENT)
     assert "nvidia-container-toolkit" in missing.value.hint
     assert containers(docker_host) == []
+
+
+# --- secrets ---------------------------------------------------------------------------------
+
+
+def test_a_token_is_in_no_command_line_no_environment_no_log_and_gone_in_the_end(
+    settings, training, docker_host, monkeypatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", CANARY)
+    call = embedding(training("wait"), "google/siglip-base-patch16-224")
+    thread, errors = in_background(DockerPlatform({**settings, "network": "host"}), call)
+    until(lambda: runs(call))
+    (name,) = containers(docker_host)
+    seen = docker_host.ask("inspect", name).stdout
+    lent = [mount["Source"] for mount in json.loads(seen)[0]["Mounts"] if "secrets" in mount["Destination"]]
+    assert Path(lent[0]).read_text() == CANARY
+    assert CANARY not in seen + command_lines()
+    let_go(call)
+    thread.join()
+    assert errors == []
+    text = call.log.read_text()
+    assert (CANARY in text, f"token of {len(CANARY)} letters" in text) == (False, True)
+    assert "network host: google/siglip-base-patch16-224 is not on this machine" in text
+    assert not Path(lent[0]).parent.exists()
+    assert [path for path in files.files_below(call.reads[0]) if CANARY.encode() in path.read_bytes()] == []
+
+
+def test_where_the_weights_are_here_a_container_gets_no_network_and_no_token(
+    settings, training, docker_host, monkeypatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", CANARY)
+    call = embedding(training(""), "/weights")
+    DockerPlatform({**settings, "network": "host"}).run([call], SILENT)
+    assert "token of" not in call.log.read_text()
+    assert "network" not in call.log.read_text()
+
+
+def embedding(like: ToolCall, model_path: str) -> ToolCall:
+    """Return the call that embeds three images into the same folder."""
+    images = sorted((like.reads[0] / "kpi" / "images").rglob("*.png"))[:3]
+    table = files.write_parquet(like.writes / "in.parquet", pd.DataFrame({"filepath": map(str, images)}))
+    spec = files.write_yaml(like.writes / "spec.yaml", {"model": "SigLIP", "model_path": model_path})
+    paths = {"input_parquet": table, "output_parquet": like.writes / "out.parquet"}
+    named = {"category": "embedding", "action": "image_embeddings", "spec": spec, "overrides": paths}
+    return replace(like, **named, log=like.writes / "embed.log")
+
+
+def command_lines() -> str:
+    """Return the command line of every process."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found.append((entry / "cmdline").read_bytes())
+    return b"".join(found).decode(errors="replace")
+
+
+# --- before the gate -------------------------------------------------------------------------
+
+
+def test_the_checks_pass_where_the_machine_has_everything(settings, training, docker_host) -> None:
+    workspace = training().reads[0]
+    found = {check.name: check for check in DockerPlatform(settings).checks(workspace)}
+    assert [check for check in found.values() if not check.passed] == []
+    assert found["train image"].detail == docker_host.image
+
+
+def test_what_the_machine_lacks_is_named_before_the_gate(settings, training, docker_host) -> None:
+    workspace = training().reads[0]
+    absent = "registry.example/tao@sha256:" + "0" * 64
+    odd = {**settings, "user": "1000:1000", "gpus": 1, "data_services_image": absent}
+    failed = {c.name: c for c in DockerPlatform(odd).checks(workspace) if not c.passed}
+    assert set(failed) == {
+        "data services image",
+        "credentials",
+        "write as 1000:1000 (train image)",
+        "GPU in the container",
+    }
+    assert failed["data services image"].cure == f"docker pull {absent}"
+    assert "nvidia-container-toolkit" in failed["GPU in the container"].cure
+
+
+def test_another_user_gets_a_named_error_and_no_half_result(settings, training, docker_host) -> None:
+    call = training()
+    with pytest.raises(StageFailed, match=r"[Pp]ermission denied|not permitted"):
+        DockerPlatform({**settings, "user": "1000:1000"}).run([call], SILENT)
+    assert list(call.writes.glob("*.pth")) == []
+
+
+def test_a_key_that_the_image_lacks_stops_a_call_before_its_container(
+    settings, training, docker_host
+) -> None:
+    call = replace(training(), overrides={"train.results_dir": training().writes, "train.automl": True})
+    with pytest.raises(InputRefused, match=r"1 key of the spec: train\.automl"):
+        DockerPlatform(settings).run([call], SILENT)
 
 
 # --- killed, lost, restarted -----------------------------------------------------------------

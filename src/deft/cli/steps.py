@@ -25,7 +25,7 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().resolve()
 
 
-def _carry_out(request: Request, platform: str = "embedded") -> Record:
+def carry_out_step(request: Request, platform: str = "embedded") -> Record:
     """Do an approved step and return its record; without an approval show the plan and raise NotApproved."""
     from deft.platforms.registry import platform_named
     from deft.progress import for_terminal
@@ -43,10 +43,11 @@ def _carry_out(request: Request, platform: str = "embedded") -> Record:
 
 
 def _tell(record: Record) -> None:
-    emit(record, _text)
+    emit(record, step_text)
 
 
-def _text(record: dict[str, Any]) -> str:
+def step_text(record: dict[str, Any]) -> str:
+    """Return what a step found as lines for people."""
     shown = {name: value for name, value in record.items() if name not in ("status", "warnings", "next")}
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in shown.items() if value is not None]
     lines += [f"warning: {line}" for line in record.get("warnings", [])]
@@ -78,7 +79,7 @@ def analyze_gaps(
         output=_absolute(output) if output else None,
         **given,
     )
-    record = _carry_out(request, given["platform"])
+    record = carry_out_step(request, given["platform"])
     if "unreachable" in record:
         raise StageFailed(
             record["unreachable"], value=record["folder"], hint="retrain or relabel; no threshold helps"
@@ -102,7 +103,7 @@ def route(gaps: Path, pool: Path, pregen: bool | None, output: Path) -> None:
     from deft.steps.route import RouteRequest
 
     by_label = None if pregen is None else not pregen
-    record = _carry_out(RouteRequest(_absolute(gaps), _absolute(pool), _absolute(output), by_label))
+    record = carry_out_step(RouteRequest(_absolute(gaps), _absolute(pool), _absolute(output), by_label))
     following = f"deft mine {record['folder']}/mining_gaps.parquet POOL --output-dir FOLDER"
     _tell({**record, "next": following})
 
@@ -135,7 +136,7 @@ def mine(targets: Path, pool: Path, output_dir: Path, platform: str, **given: An
         platform=platform,
         given=given,
     )
-    _tell(_carry_out(request, platform))
+    _tell(carry_out_step(request, platform))
 
 
 def _experiment(spec: Path, overrides: Sequence[str]) -> Experiment:
@@ -162,7 +163,7 @@ def train(spec: Path, overrides: tuple[str, ...], platform: str) -> None:
     """
     from deft.steps.train import TrainRequest
 
-    _tell(_carry_out(TrainRequest(_experiment(spec, overrides), platform), platform))
+    _tell(carry_out_step(TrainRequest(_experiment(spec, overrides), platform), platform))
 
 
 @click.command()
@@ -176,7 +177,7 @@ def evaluate(spec: Path, overrides: tuple[str, ...], platform: str) -> None:
     """
     from deft.steps.evaluate import EvaluateRequest
 
-    _tell(_carry_out(EvaluateRequest(_experiment(spec, overrides), platform), platform))
+    _tell(carry_out_step(EvaluateRequest(_experiment(spec, overrides), platform), platform))
 
 
 @click.command()
@@ -190,4 +191,4 @@ def infer(spec: Path, overrides: tuple[str, ...], platform: str) -> None:
     """
     from deft.steps.infer import InferRequest
 
-    _tell(_carry_out(InferRequest(_experiment(spec, overrides), platform), platform))
+    _tell(carry_out_step(InferRequest(_experiment(spec, overrides), platform), platform))

@@ -45,6 +45,7 @@ VERBS: dict[str, Verb] = {
     "train": Verb(STEPS, "deft.cli.steps:train", "Train the comparison network on a spec."),
     "evaluate": Verb(STEPS, "deft.cli.steps:evaluate", "Score a labelled table and compute its figures."),
     "infer": Verb(STEPS, "deft.cli.steps:infer", "Score a table without judging it."),
+    "shard": Verb(STEPS, "deft.cli.shard:shard_group", "Embed or mine in shards, past one machine."),
     "tool": Verb(STEPS, "deft.cli.tool:tool", "Run one tool call by hand, in the container's own grammar."),
     "import": Verb(DATA, "deft.cli.importing:import_group", "Turn a foreign dataset into a workspace."),
     "validate-csv": Verb(

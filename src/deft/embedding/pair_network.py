@@ -265,8 +265,13 @@ def _calibrate(network: nn.Sequential, batch: Tensor) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the running statistics become those of this one batch
-    with torch.inference_mode():
-        network.train()(batch.flatten(0, 1))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums over the batch are split by threads: one machine's would not be another's
+    try:
+        with torch.inference_mode():
+            network.train()(batch.flatten(0, 1))
+    finally:
+        torch.set_num_threads(threads)
     network.train(False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deft.embedding.samples import Embedded, Matrix
+from deft.embedding.samples import Embedded
 from deft.files import read_json, write_bytes, write_json
 
 MANIFEST = "manifest.json"
@@ -47,24 +48,19 @@ class Parts:
 
     def write(self, part: int, embedded: Embedded) -> None:
         """Write one part atomically; its rows count from 0."""
-        write_bytes(self._path(part), _encode(embedded))
+        buffer = io.BytesIO()
+        pq.write_table(part_table(embedded), buffer)
+        write_bytes(self._path(part), buffer.getvalue())
 
     def read(self, part: int) -> Embedded:
         """Return one part as it was written."""
-        return _decode(pq.ParquetFile(self._path(part)).read())
+        return part_of(pq.ParquetFile(self._path(part)).read())
 
-    def merge(self, count: int) -> Embedded:
-        """Return the first `count` parts as one, rows counted over the whole."""
-        whole = Embedded([], [], {})
-        blocks: list[list[Matrix]] = []
-        for part in range(count):
-            start, embedded = self.rows(part).start, self.read(part)
-            whole.accepted.extend(start + row for row in embedded.accepted)
-            whole.rejected.update({start + row: reason for row, reason in embedded.rejected.items()})
-            if embedded.accepted:
-                blocks.append(embedded.blocks)
-        whole.blocks.extend(np.concatenate(same) for same in zip(*blocks, strict=True))
-        return whole
+    def __iter__(self) -> Iterator[tuple[int, Embedded]]:
+        """Yield the parts that were written, each with the number of its first row in the whole."""
+        for part in range(len(self)):
+            if self.exists(part):
+                yield self.rows(part).start, self.read(part)
 
     def remove(self) -> None:
         """Delete the parts; the merged output has replaced them."""
@@ -74,9 +70,12 @@ class Parts:
         return self.folder / f"{part:05d}.parquet"
 
 
-def _encode(embedded: Embedded) -> bytes:
-    """Return a part as Parquet: row, reason (null where a vector exists), one binary column a block."""
-    rows = [*embedded.accepted, *embedded.rejected]
+def part_table(embedded: Embedded, start: int = 0) -> Any:
+    """Return a part as an Arrow table: row, reason (null where a vector exists), a binary column a block.
+
+    The rows of `embedded` count from `start` in the table.
+    """
+    rows = [start + row for row in (*embedded.accepted, *embedded.rejected)]
     columns: dict[str, Any] = {
         "row": pa.array(rows, pa.int64()),
         "reason": pa.array([None] * len(embedded.accepted) + list(embedded.rejected.values()), pa.string()),
@@ -84,12 +83,11 @@ def _encode(embedded: Embedded) -> bytes:
     for number, block in enumerate(embedded.blocks):
         vectors = [row.tobytes() for row in block.astype("<f4")] + [None] * len(embedded.rejected)
         columns[f"block_{number}"] = pa.array(vectors, pa.binary())
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
-    return buffer.getvalue()
+    return pa.table(columns)
 
 
-def _decode(table: Any) -> Embedded:
+def part_of(table: Any) -> Embedded:
+    """Return the part that `part_table` made a table of."""
     rows, reasons = table["row"].to_pylist(), table["reason"].to_pylist()
     accepted = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
     rejected = {row: reason for row, reason in zip(rows, reasons, strict=True) if reason is not None}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from deft.embedding.standardisation import PoolStatistics
+from deft.embedding.table_writer import TableWriter
 from deft.errors import InputRefused
-from deft.files import canonical_json, write_bytes
+from deft.files import canonical_json
+from deft.streams import replacing
 
 FILEPATH, EMBEDDING = "filepath", "embedding"
 FINGERPRINT_KEY = b"deft.encoder"
@@ -26,6 +28,7 @@ WIDTH = "width"
 """The field that a table without rows cannot know; widths are compared on the vectors themselves."""
 REFERENCE_KEY = b"deft.pool"
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+Matrix = NDArray[np.float32]
 AGAIN = (
     "embed both sides again with one model and one model_path (deft_pair: targets with statistics_parquet)"
 )
@@ -41,7 +44,7 @@ class EmbeddingSet:
 
     path: Path
     table: pd.DataFrame
-    matrix: NDArray[np.float32]
+    matrix: Matrix
     fingerprint: dict[str, Any] | None
 
     @property
@@ -57,7 +60,7 @@ class EmbeddingSet:
             path,
             table.drop_columns([EMBEDDING]).to_pandas(ignore_metadata=True),
             vector_matrix(table.column(EMBEDDING), EMBEDDING, path),
-            _metadata_record(table.schema.metadata or {}, FINGERPRINT_KEY, path),
+            metadata_record(table.schema.metadata or {}, FINGERPRINT_KEY, path),
         )
 
 
@@ -78,8 +81,8 @@ class PoolReference:
             metadata = pq.read_schema(path).metadata or {}
         except (pa.ArrowException, OSError) as error:
             raise InputRefused(f"file is not a Parquet table ({str(error)[:200]})", value=path) from None
-        fingerprint = _metadata_record(metadata, FINGERPRINT_KEY, path)
-        record = _metadata_record(metadata, REFERENCE_KEY, path)
+        fingerprint = metadata_record(metadata, FINGERPRINT_KEY, path)
+        record = metadata_record(metadata, REFERENCE_KEY, path)
         if fingerprint is None or record is None:
             raise InputRefused(
                 "table carries no statistics of a pool", value=path, hint="embed the pool with deft_pair"
@@ -112,7 +115,7 @@ def read_arrow(path: Path, *, required: tuple[str, ...]) -> Any:
 def write_embeddings(
     path: Path,
     columns: Any,
-    matrix: NDArray[np.float32],
+    matrix: Matrix,
     fingerprint: Mapping[str, object],
     reference: PoolReference | None = None,
     *,
@@ -123,37 +126,52 @@ def write_embeddings(
     The vectors are stored as list<double> of their float32 values, the form that TAO's tools read. The
     schema's metadata carries the encoder's fingerprint and, for a pool, what its targets need.
     """
+    with embedding_writer(path, fingerprint, reference, subject=subject) as writer:
+        writer.write(columns, matrix)
+    return path
+
+
+@contextmanager
+def embedding_writer(
+    path: Path,
+    fingerprint: Mapping[str, object],
+    reference: PoolReference | None = None,
+    *,
+    subject: str = FILEPATH,
+    storage: str = "double",
+) -> Iterator[TableWriter]:
+    """Open a writer that takes an embedding table in pieces; at `path` there is all of it or nothing."""
     metadata = {FINGERPRINT_KEY: canonical_json(dict(fingerprint))}
     if reference is not None:
         metadata[REFERENCE_KEY] = canonical_json(reference.to_record())
-    others = columns.drop_columns([subject])
-    subjects, vectors = columns.column(subject), _list_column(matrix)
-    if not columns.num_rows:
-        subjects = vectors = pa.nulls(0)  # as TAO writes an empty table: columns without a type
-    table = pa.table(
-        [subjects, vectors, *others.columns],
-        names=[subject, EMBEDDING, *others.column_names],
-        metadata=metadata,
-    )
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    return write_bytes(path, buffer.getvalue())
+    with replacing(path) as stream:
+        writer = TableWriter(stream, subject, EMBEDDING, metadata, storage)
+        yield writer
+        writer.close()
+
+
+Side = tuple[Path, dict[str, Any] | None, tuple[int, ...]]
+"""A table as the check of encoders sees it: where it is, its fingerprint, rows and width."""
 
 
 def require_same_encoder(first: EmbeddingSet, second: EmbeddingSet) -> None:
+    """Refuse two tables whose vectors do not live in one space, naming the first field that differs."""
+    require_same_encoders(*((each.path, each.fingerprint, each.matrix.shape) for each in (first, second)))
+
+
+def require_same_encoders(first: Side, second: Side) -> None:
     """Refuse two tables whose vectors do not live in one space, naming the first field that differs.
 
     Two tables without a fingerprint (made by TAO's container) are held to equal widths only.
     """
-    one, other = first.fingerprint, second.fingerprint
+    (path, one, (rows, width)), (other_path, other, (other_rows, other_width)) = first, second
     if (one is None) != (other is None):
-        bare = first.path if one is None else second.path
+        bare = path if one is None else other_path
         raise InputRefused("only one of two embedding tables names its encoder; this does not", value=bare)
-    require_same_fingerprint(one or {}, other or {}, second.path)
-    widths = first.matrix.shape[1], second.matrix.shape[1]
-    if widths[0] != widths[1] and len(first.matrix) and len(second.matrix):
+    require_same_fingerprint(one or {}, other or {}, other_path)
+    if width != other_width and rows and other_rows:
         raise InputRefused(
-            f"embedding widths differ: {widths[0]} and {widths[1]}", value=second.path, hint=AGAIN
+            f"embedding widths differ: {width} and {other_width}", value=other_path, hint=AGAIN
         )
 
 
@@ -168,7 +186,8 @@ def require_same_fingerprint(one: Mapping[str, object], other: Mapping[str, obje
             )
 
 
-def _metadata_record(metadata: Mapping[bytes, bytes], key: bytes, path: Path) -> dict[str, Any] | None:
+def metadata_record(metadata: Mapping[bytes, bytes], key: bytes, path: Path) -> dict[str, Any] | None:
+    """Return a record that a table's metadata holds, None where it has no such key."""
     if key not in metadata:
         return None
     try:
@@ -180,19 +199,11 @@ def _metadata_record(metadata: Mapping[bytes, bytes], key: bytes, path: Path) ->
     return record
 
 
-def _list_column(matrix: NDArray[np.float32]) -> Any:
-    rows, width = matrix.shape
-    offsets = np.arange(rows + 1, dtype=np.int64) * width
-    kind = pa.ListArray if rows * width < 2**31 else pa.LargeListArray
-    return kind.from_arrays(
-        offsets.astype(np.int32 if kind is pa.ListArray else np.int64), matrix.astype(float).ravel()
-    )
-
-
-def vector_matrix(column: Any, name: str, path: Path) -> NDArray[np.float32]:
+def vector_matrix(column: Any, name: str, path: Path, start: int = 0) -> Matrix:
     """Return an Arrow column of number lists as float32 (rows x width), (0 x 0) without rows.
 
-    Null, ragged and non-finite vectors are refused; `name` and `path` say where they stand.
+    Null, ragged and non-finite vectors are refused; `name` and `path` say where they stand, and the column's
+    first row is row `start` of the table.
     """
     if not len(column):
         return np.empty((0, 0), dtype=np.float32)
@@ -207,15 +218,17 @@ def vector_matrix(column: Any, name: str, path: Path) -> NDArray[np.float32]:
     matrix = np.concatenate(rows)
     finite = np.isfinite(matrix).all(axis=1)
     if not finite.all():
-        raise InputRefused(f"vector holds NaN or infinity in row {int(np.argmin(finite)) + 1}", value=path)
+        raise InputRefused(
+            f"vector holds NaN or infinity in row {start + int(np.argmin(finite)) + 1}", value=path
+        )
     return matrix
 
 
-def _chunk_matrix(chunk: Any, path: Path) -> NDArray[np.float32]:
+def _chunk_matrix(chunk: Any, path: Path) -> Matrix:
     if chunk.null_count:
         raise InputRefused(f"{chunk.null_count} rows have no vector", value=path)
     values = chunk.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
     if len(values) % len(chunk) or len(set(np.asarray(pa.compute.list_value_length(chunk)).tolist())) > 1:
         raise InputRefused("vectors differ in length", value=path)
-    matrix: NDArray[np.float32] = values.reshape(len(chunk), -1)
+    matrix: Matrix = values.reshape(len(chunk), -1)
     return matrix

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from deft.files import sha256_of_record
 
 Matrix = NDArray[np.float32]
 SMALLEST_DEVIATION = 1e-6
+PIECE_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,19 @@ class PoolStatistics:
     deviations: tuple[NDArray[np.float64], ...]
 
     @classmethod
-    def over(cls, blocks: Sequence[Matrix]) -> PoolStatistics:
-        """Measure the statistics of blocks (rows, width); no blocks are refused."""
-        if not blocks:
+    def over(cls, pieces: Iterable[Sequence[Matrix]]) -> PoolStatistics:
+        """Measure the statistics of blocks (rows, width) that come in pieces; no rows are refused.
+
+        `pieces` is read twice. The result does not depend on how the rows are cut into pieces.
+        """
+        rows, sums = _summed(pieces, lambda blocks: blocks)
+        if not rows:
             raise InputRefused("no row to take statistics of", value=0)
-        return cls(
-            tuple(block.mean(axis=0, dtype=np.float64) for block in blocks),
-            tuple(block.std(axis=0, dtype=np.float64) for block in blocks),
+        means = tuple(total / rows for total in sums)
+        _, squares = _summed(
+            pieces, lambda blocks: [(b - mean) ** 2 for b, mean in zip(blocks, means, strict=True)]
         )
+        return cls(means, tuple(np.sqrt(total / rows) for total in squares))
 
     def to_record(self) -> dict[str, list[list[float]]]:
         """Return the statistics as lists; JSON keeps every bit of a float64."""
@@ -56,6 +62,32 @@ class PoolStatistics:
     def digest(self) -> str:
         """Return the sha256 that an encoder's fingerprint carries."""
         return sha256_of_record(self.to_record())
+
+
+def _summed(
+    pieces: Iterable[Sequence[Matrix]], of: Callable[[Sequence[Matrix]], Sequence[Any]]
+) -> tuple[int, list[NDArray[np.float64]]]:
+    """Return the number of rows and, in float64, the sum over them of what `of` makes of the blocks."""
+    rows, sums = 0, []  # type: int, list[NDArray[np.float64]]
+    for blocks in _even_pieces(pieces):
+        rows += len(blocks[0])
+        parts = [np.add.reduce(block, axis=0, dtype=np.float64) for block in of(blocks)]
+        sums = [total + part for total, part in zip(sums, parts, strict=True)] if sums else parts
+    return rows, sums
+
+
+def _even_pieces(pieces: Iterable[Sequence[Matrix]]) -> Iterator[list[Matrix]]:
+    """Cut the rows anew, always after the same number: sums in float64 depend on where they are cut."""
+    waiting: list[list[Matrix]] = []
+    for blocks in pieces:
+        if len(blocks) and len(blocks[0]):
+            waiting.append(list(blocks))
+        while sum(len(piece[0]) for piece in waiting) >= PIECE_ROWS:
+            whole = [np.concatenate(same) for same in zip(*waiting, strict=True)]
+            yield [block[:PIECE_ROWS] for block in whole]
+            waiting = [[block[PIECE_ROWS:] for block in whole]]
+    if any(len(piece[0]) for piece in waiting):
+        yield [np.concatenate(same) for same in zip(*waiting, strict=True)]
 
 
 def combine(blocks: Sequence[Matrix], statistics: PoolStatistics, weights: Sequence[float]) -> Matrix:

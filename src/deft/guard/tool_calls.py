@@ -26,6 +26,7 @@ READING_VERBS = (
     *("validate-csv", "list-tao-platforms", "resolve-versions-key"),
     *("analyze-gaps", "route", "mine", "train", "evaluate", "infer"),
 )
+READING_PART = {"shard": ["plan"]}  # of these verbs this part alone
 WRITING_TOOLS = ("Write", "Edit", "MultiEdit", "NotebookEdit")
 DELAYED_TOOLS = re.compile(r"Cron(?:Create|Update)|ScheduleWakeup|RemoteTrigger")
 COMMAND_KEYS = re.compile(r"(?i)command|cmd|script|code|shell|args?|argv")
@@ -108,7 +109,9 @@ class ToolCall:
         words = [word.literal() or "" for word in arguments]
         if verb == "approve" or (verb == "doctor" and _may_name_a_client(words)):
             return False
-        if verb in READING_VERBS or (verb == "tool" and _only_shows(words)):
+        if verb in READING_VERBS or words[:1] == READING_PART.get(verb):
+            return True
+        if verb == "tool" and _only_shows(words):
             return True
         if self.plan() is not None:
             return True

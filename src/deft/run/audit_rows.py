@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from deft import files
-from deft.embedding.selection import Embedded, Rule, Selection, draw_randomly, select
+from deft.embedding.candidates import Embedded, Rule
+from deft.embedding.selection import Selection, draw_randomly, select
 from deft.embedding.sets import EmbeddingSet, require_same_encoder
 from deft.metrics.weak_samples import GAP_COLUMNS, weakest_targets
 from deft.run.audit_evidence import Evidence

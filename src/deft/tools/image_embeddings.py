@@ -17,25 +17,16 @@ import pandas as pd
 from deft import files
 from deft.embedding.cache import clean
 from deft.embedding.encoders import DEFT_PAIR, Encoder, Sample, load_encoder
+from deft.embedding.merging import STATISTICS, rejected_rows, write_merged
 from deft.embedding.parts import Parts
-from deft.embedding.samples import Embedded, SampleEmbedder
-from deft.embedding.sets import (
-    EMBEDDING,
-    FILEPATH,
-    WIDTH,
-    PoolReference,
-    read_arrow,
-    require_same_fingerprint,
-    write_embeddings,
-)
-from deft.embedding.standardisation import PoolStatistics, combine
+from deft.embedding.samples import SampleEmbedder
+from deft.embedding.sets import EMBEDDING, FILEPATH, PoolReference, read_arrow, require_same_fingerprint
 from deft.errors import StageFailed, UsageError
 from deft.tools.output import report_progress, say
 
 GOLDEN = "golden_filepath"
 LIGHTS, GOLDEN_LIGHTS = "light_filepaths", "golden_light_filepaths"
 REJECTED_SHARE = 0.05
-STATISTICS = "statistics"
 
 
 @dataclass
@@ -61,18 +52,19 @@ def run(config: ImageEmbeddingsConfig) -> None:
     if config.batch_size < 1:
         raise UsageError("batch_size must be at least 1", value=config.batch_size)
     table = _rows(source)
-    samples = _samples(table)
-    reference = _pool_reference(config)
-    encoder = _encoder(config, samples, reference)
-    say(f"Total images to process: {len(samples)}")
+    reference = pool_reference(config)
+    encoder = encoder_of(config, calibration_of(config, table, reference), reference)
+    say(f"Total images to process: {table.num_rows}")
     key = files.sha256_of_record([files.sha256_of_file(source), encoder.fingerprint, config.batch_size])
-    parts = Parts(output, key=key, rows=len(samples), rows_per_part=encoder.rows_per_part)
-    embedded = _embed_parts(encoder, samples, parts)
-    rejected = _write_rejected(output, samples, embedded.rejected)
-    if len(rejected) > REJECTED_SHARE * len(samples):
+    parts = Parts(output, key=key, rows=table.num_rows, rows_per_part=encoder.rows_per_part)
+    _embed_parts(encoder, table, parts)
+    rejected = write_rejected(output, table, rejected_rows(parts))
+    if len(rejected):
+        say(f"Rejected images: {len(rejected)} of {table.num_rows}, listed in {_rejected_path(output)}")
+    if len(rejected) > REJECTED_SHARE * table.num_rows:
         parts.remove()  # an image may be mended in place: the next call looks at each again
-        raise _too_many_rejected(output, rejected, len(samples))
-    _write(output, table, encoder, embedded, reference)
+        raise too_many_rejected(output, rejected, table.num_rows)
+    write_merged(output, table, parts, encoder, reference)
     parts.remove()
     clean()
 
@@ -83,7 +75,8 @@ def _rows(source: Path) -> Any:
     return table.drop_columns([EMBEDDING] if EMBEDDING in table.column_names else [])
 
 
-def _samples(table: Any) -> list[Sample]:
+def samples_of(table: Any) -> list[Sample]:
+    """Return what is embedded of each row of an Arrow table."""
     images = _lights(table, FILEPATH, LIGHTS)
     goldens = _lights(table, GOLDEN, GOLDEN_LIGHTS)
     return [Sample(*sides) for sides in zip(images, goldens, strict=True)]
@@ -98,7 +91,8 @@ def _lights(table: Any, single: str, several: str) -> list[tuple[str, ...]]:
     ]
 
 
-def _pool_reference(config: ImageEmbeddingsConfig) -> PoolReference | None:
+def pool_reference(config: ImageEmbeddingsConfig) -> PoolReference | None:
+    """Return what the pool lends to its targets, where the call is for targets."""
     if not config.statistics_parquet:
         return None
     if config.model != DEFT_PAIR:
@@ -106,17 +100,23 @@ def _pool_reference(config: ImageEmbeddingsConfig) -> PoolReference | None:
     return PoolReference.read(Path(config.statistics_parquet))
 
 
-def _encoder(
-    config: ImageEmbeddingsConfig, samples: list[Sample], reference: PoolReference | None
+def calibration_of(
+    config: ImageEmbeddingsConfig, table: Any, reference: PoolReference | None
+) -> tuple[str, ...]:
+    """Return the images that the encoder is calibrated on: the pool's, whichever side is embedded."""
+    if reference is not None:
+        return reference.calibration
+    if config.model != DEFT_PAIR:
+        return ()
+    from deft.embedding.deft_pair import calibration_images
+
+    return tuple(calibration_images(samples_of(table)))
+
+
+def encoder_of(
+    config: ImageEmbeddingsConfig, calibration: tuple[str, ...], reference: PoolReference | None
 ) -> Encoder:
     """Load the encoder; a target's must be the one that made the pool's table."""
-    calibration: tuple[str, ...] = ()
-    if reference is not None:
-        calibration = reference.calibration
-    elif config.model == DEFT_PAIR:
-        from deft.embedding.deft_pair import calibration_images
-
-        calibration = tuple(calibration_images(samples))
     encoder = load_encoder(
         config.model,
         config.model_path,
@@ -130,41 +130,45 @@ def _encoder(
     return encoder
 
 
-def _embed_parts(encoder: Encoder, samples: list[Sample], parts: Parts) -> Embedded:
-    embedder = SampleEmbedder(encoder)
+def _embed_parts(encoder: Encoder, table: Any, parts: Parts) -> None:
+    """Embed the parts that are missing, unless so many are rejected that the rest saves nothing."""
+    embedder, total = SampleEmbedder(encoder), table.num_rows
     rejected = 0
     for part in range(len(parts)):
         rows = parts.rows(part)
         if not parts.exists(part):
 
-            def show(done: int, total: int, rows: range = rows) -> None:
-                report_progress(rows.start + len(rows) * done // total, len(samples), "row")
+            def show(done: int, of: int, rows: range = rows) -> None:
+                report_progress(rows.start + len(rows) * done // of, total, "row")
 
-            parts.write(part, embedder.embed(samples[rows.start : rows.stop], show))
-        report_progress(rows.stop, len(samples), "row")
+            parts.write(part, embedder.embed(samples_of(table.slice(rows.start, len(rows))), show))
+        report_progress(rows.stop, total, "row")
         rejected += len(parts.read(part).rejected)
-        if rejected > REJECTED_SHARE * len(samples):
-            return parts.merge(part + 1)  # the rest cannot save the run
-    return parts.merge(len(parts))
+        if rejected > REJECTED_SHARE * total:
+            return
 
 
-def _write_rejected(output: Path, samples: list[Sample], rejected: dict[int, str]) -> pd.DataFrame:
+def write_rejected(output: Path, table: Any, rejected: dict[int, str]) -> pd.DataFrame:
     """Write the rejected rows (numbered from 1) beside the output, or remove an earlier list of them."""
-    lines = [(row + 1, (*samples[row].images, "")[0], reason) for row, reason in rejected.items()]
-    table = pd.DataFrame(lines, columns=["row", FILEPATH, "reason"])
+    samples = samples_of(table.take(np.array(list(rejected), dtype=np.int64)))
+    lines = [
+        (row + 1, (*sample.images, "")[0], reason)
+        for (row, reason), sample in zip(rejected.items(), samples, strict=True)
+    ]
+    found = pd.DataFrame(lines, columns=["row", FILEPATH, "reason"])
     if lines:
-        files.write_csv(_rejected_path(output), table)
-        say(f"Rejected images: {len(table)} of {len(samples)}, listed in {_rejected_path(output)}")
+        files.write_csv(_rejected_path(output), found)
     else:
         _rejected_path(output).unlink(missing_ok=True)
-    return table
+    return found
 
 
 def _rejected_path(output: Path) -> Path:
     return output.with_name(f"{output.stem}_rejected.csv")
 
 
-def _too_many_rejected(output: Path, rejected: pd.DataFrame, total: int) -> StageFailed:
+def too_many_rejected(output: Path, rejected: pd.DataFrame, total: int) -> StageFailed:
+    """Return what to tell about a run whose table would lack too many rows."""
     first = rejected.iloc[0]
     return StageFailed(
         f"{len(rejected)} of {total} rows cannot be embedded, more than {REJECTED_SHARE:.0%} "
@@ -172,21 +176,3 @@ def _too_many_rejected(output: Path, rejected: pd.DataFrame, total: int) -> Stag
         value=first[FILEPATH],
         hint=f"mend or remove the rows listed in {_rejected_path(output)}",
     )
-
-
-def _write(
-    output: Path, table: Any, encoder: Encoder, embedded: Embedded, reference: PoolReference | None
-) -> None:
-    """Write the accepted rows; a pool whose encoder weighs its components also lends its statistics."""
-    fingerprint = dict(encoder.fingerprint)
-    lent = None
-    if encoder.weights:
-        statistics = reference.statistics if reference else PoolStatistics.over(embedded.blocks)
-        matrix = combine(embedded.blocks or statistics.empty_blocks(), statistics, encoder.weights)
-        fingerprint[STATISTICS] = statistics.digest()
-        lent = None if reference else PoolReference(fingerprint, statistics, encoder.calibration)
-    else:
-        matrix = np.concatenate(embedded.blocks or [np.empty((0, 0), np.float32)], axis=1)
-    fingerprint[WIDTH] = matrix.shape[1]
-    accepted = table.take(np.array(embedded.accepted, dtype=np.int64))
-    write_embeddings(output, accepted, matrix, fingerprint, lent)

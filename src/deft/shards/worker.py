@@ -1,0 +1,91 @@
+"""Do one shard, on whatever machine, as often as anybody likes: the first whole result stands.
+
+A worker writes `<id>.attempt-<a>.tmp`, makes it durable, and links it to `<id>.parquet`, which only one of
+several can; then it leaves the receipt. A result without a valid receipt is put aside by whoever does the
+shard next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+
+from deft import files
+from deft.errors import StateConflict
+from deft.shards.ledger import NO_RECEIPT, NOT_DONE, Receipt, Shard, ShardFolder
+from deft.shards.work import work_of
+from deft.streams import creating, publish_first
+
+DONE, DONE_BEFORE, OTHER_WAS_FIRST = "done", "done before", "another attempt was first"
+
+
+def run_shard(
+    folder: ShardFolder,
+    number: int,
+    attempt: int | None = None,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> str:
+    """Do one shard unless its result is there and verified; return what became of this attempt.
+
+    `attempt` takes the first number that is free where it is None. Raises StateConflict for one that has
+    begun already, InputRefused when the rows are no longer the planned ones.
+    """
+    shard = folder.shard(number)
+    if folder.fault(shard) is None:
+        return DONE_BEFORE
+    for tried in count(1) if attempt is None else (attempt,):
+        written = folder.attempt(shard, tried)
+        try:
+            with creating(written) as stream:
+                rows = work_of(folder).compute(shard, stream, progress)
+        except FileExistsError:
+            continue
+        return _publish(folder, shard, written, tried, rows)
+    raise StateConflict(
+        "this attempt has begun already", value=f"shard {number}, attempt {attempt}", hint="another --attempt"
+    )
+
+
+def _publish(folder: ShardFolder, shard: Shard, written: Path, attempt: int, rows: int) -> str:
+    """Give a whole result its name and its receipt, unless a verified one stands already."""
+    try:
+        digest = files.sha256_of_file(written)
+        fault = folder.fault(shard)
+        if fault is None:
+            return OTHER_WAS_FIRST
+        _make_room(folder, shard, fault, digest, attempt)
+        publish_first(written, folder.result(shard))
+        receipt = Receipt(shard.id, attempt, digest, rows, shard.sha256, folder.encoder)
+        first = _leave_receipt(folder.receipt(shard), receipt)
+        return DONE if first else OTHER_WAS_FIRST
+    except FileNotFoundError:
+        return OTHER_WAS_FIRST  # a reducer has verified the other attempt and cleared up this one
+    finally:
+        written.unlink(missing_ok=True)
+
+
+def _make_room(folder: ShardFolder, shard: Shard, fault: str, digest: str, attempt: int) -> None:
+    """Put what does not count out of the way; a result without a receipt counts if it is this very one."""
+    result = folder.result(shard)
+    if fault not in (NOT_DONE, NO_RECEIPT):
+        folder.receipt(shard).unlink(missing_ok=True)
+    if result.exists() and files.sha256_of_file(result) != digest:
+        _put_aside(result, attempt)
+
+
+def _put_aside(result: Path, attempt: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        result.rename(result.with_name(f"{result.stem}.put-aside-{attempt}"))
+
+
+def _leave_receipt(path: Path, receipt: Receipt) -> bool:
+    """Write a receipt in one step unless there is one; say whether it was the first."""
+    draft = path.with_name(f"{receipt.shard}.attempt-{receipt.attempt}.ok.tmp")
+    files.write_json(draft, asdict(receipt))
+    try:
+        return publish_first(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -31,7 +31,11 @@ REJECTED_SHARE = 0.05
 
 @dataclass
 class ImageEmbeddingsConfig:
-    """Keys of the spec; `statistics_parquet` (ours): the embedded pool of `deft_pair` targets."""
+    """Keys of the spec.
+
+    Ours are `statistics_parquet`, the embedded pool of `deft_pair` targets, and `precision`, in which SigLIP
+    and CLIP multiply: fp32, bf16, or auto for what the processor does natively.
+    """
 
     input_parquet: str = "???"
     output_parquet: str = "???"
@@ -40,6 +44,7 @@ class ImageEmbeddingsConfig:
     model_config_path: str = ""
     batch_size: int = 64
     statistics_parquet: str = ""
+    precision: str = "fp32"
 
 
 def run(config: ImageEmbeddingsConfig) -> None:
@@ -123,6 +128,7 @@ def encoder_of(
         config.model_config_path,
         batch_size=config.batch_size,
         calibration=calibration,
+        precision=config.precision,
     )
     if reference is not None:
         pool = {name: value for name, value in reference.fingerprint.items() if name != STATISTICS}

@@ -9,9 +9,10 @@ from deft.errors import EnvironmentMissing
 from deft.platforms.base import Platform
 from deft.platforms.docker import DockerPlatform
 from deft.platforms.embedded import EmbeddedPlatform
+from deft.platforms.slurm.platform import SlurmPlatform
 
 PLATFORMS: dict[str, type[Platform]] = {
-    platform.name: platform for platform in (EmbeddedPlatform, DockerPlatform)
+    platform.name: platform for platform in (EmbeddedPlatform, DockerPlatform, SlurmPlatform)
 }
 
 

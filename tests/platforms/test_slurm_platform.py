@@ -1,0 +1,188 @@
+"""The platform on stand-ins of Slurm's commands that run the real script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deft import files
+from deft.errors import StageFailed, UsageError
+from deft.platforms.base import CallIdentity, ToolCall
+from deft.platforms.registry import platform_named
+from deft.platforms.slurm.jobs import Job, jobs_of
+from deft.platforms.slurm.platform import SUBMISSIONS, SlurmPlatform
+from deft.progress import NullProgress
+from fake_slurm import RUN_IN_FOLDER, FakeSlurm, engine
+
+RUN = "run_20260101_000000"
+
+
+class Stage:
+    """One call of a stage on stand-ins of Slurm."""
+
+    def __init__(self, folder: Path, slurm: FakeSlurm, **settings) -> None:
+        self.slurm, self.folder = slurm, folder
+        self.attempt = folder / RUN / "baseline" / "rca.attempt-1"
+        given = {"python": str(engine(folder)), "poll_seconds": 0.01, "grace_seconds": 0.1}
+        self.platform = SlurmPlatform({**given, "gap_analysis": "job", **settings})
+
+    def run(self, identity: CallIdentity | None = CallIdentity(RUN, "baseline", "rca", 1, "key")) -> None:  # noqa: B008
+        spec = files.write_yaml(self.attempt / "spec.yaml", {"threshold": 0.5})
+        call = ToolCall(
+            category="gap_analysis",
+            action="vcn_aoi",
+            spec=spec,
+            overrides={"results_dir": self.attempt},
+            reads=(),
+            writes=self.attempt,
+            log=self.attempt / "gap.log",
+            identity=identity,
+        )
+        self.platform.run([call], NullProgress())
+
+    @property
+    def jobs(self) -> list[Job]:
+        return jobs_of(self.folder / RUN / ".runner" / "jobs" / "baseline-rca-1")
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch) -> FakeSlurm:
+    return FakeSlurm(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def stage(tmp_path, slurm) -> Stage:
+    return Stage(tmp_path, slurm)
+
+
+def test_the_verified_result_takes_the_place_of_the_attempts_folder(stage, slurm):
+    stage.run()
+    assert (stage.attempt / "scores.csv").read_text() == "0.5\n"
+    assert (stage.attempt / "gap.log").read_text() == "Execution status: PASS\n"
+    assert sorted(path.name for path in stage.attempt.iterdir()) == ["gap.log", "scores.csv", "spec.yaml"]
+    assert len(slurm.words("sbatch")) == 1
+
+
+def test_the_name_says_whose_job_it_is_and_nothing_else(stage, slurm):
+    stage.run()
+    (words,) = slurm.words("sbatch")
+    assert f"--job-name=deft-{RUN}-baseline-rca-1-{stage.jobs[0].nonce}" in words
+
+
+def test_a_job_without_a_result_is_submitted_anew_under_another_name_three_times_at_most(stage, slurm):
+    slurm.answer("sbatch", "echo 7")
+    with pytest.raises(StageFailed, match=f"{SUBMISSIONS} jobs of Slurm were lost") as failure:
+        stage.run()
+    assert "sinfo -R" in failure.value.hint
+    names = [word for words in slurm.words("sbatch") for word in words if word.startswith("--job-name=")]
+    assert len(set(names)) == SUBMISSIONS
+    assert all(any(name.endswith(job.nonce) for name in names) for job in stage.jobs)
+
+
+def test_a_job_is_looked_up_by_its_name_before_it_is_submitted_anew(stage, slurm):
+    slurm.answer("sbatch", "echo 7")
+    with pytest.raises(StageFailed):
+        stage.run()
+    asked = {word for words in slurm.words("squeue") for word in words if word.startswith("--name=")}
+    assert asked == {f"--name={job.name}" for job in stage.jobs}
+
+
+def test_a_submission_whose_answer_was_lost_is_found_and_not_made_again(stage, slurm):
+    slurm.answer("sbatch", f"({RUN_IN_FOLDER}) >/dev/null\necho 'Socket timed out' >&2; exit 1")
+    stage.run()
+    assert len(slurm.words("sbatch")) == 1
+    assert (stage.attempt / "scores.csv").is_file()
+
+
+def test_a_refused_submission_is_not_repeated(stage, slurm):
+    slurm.answer("sbatch", "echo 'sbatch: error: Invalid partition specified' >&2; exit 1")
+    with pytest.raises(StageFailed, match="Slurm refused the job"):
+        stage.run()
+    assert len(slurm.words("sbatch")) == 1
+
+
+def test_a_tool_that_fails_is_the_failure_with_the_end_of_its_log_and_is_not_repeated(stage, slurm, tmp_path):
+    engine(tmp_path, "log.write_text('ERROR table is empty\\nExecution status: FAIL\\n'); sys.exit(1)")
+    with pytest.raises(StageFailed, match="table is empty") as failure:
+        stage.run()
+    assert str(stage.attempt / "gap.log") in failure.value.hint
+    assert len(slurm.words("sbatch")) == 1
+
+
+def test_an_exit_code_of_zero_is_not_enough(stage, tmp_path):
+    engine(tmp_path, "log.write_text('Execution status: FAIL\\n'); sys.exit(0)")
+    with pytest.raises(StageFailed, match="Execution status: FAIL"):
+        stage.run()
+
+
+def test_a_finished_job_of_the_same_inputs_is_taken_over_and_not_submitted_again(stage, slurm):
+    stage.run()
+    stage.run()
+    assert len(slurm.words("sbatch")) == 1
+
+
+def test_a_job_of_other_inputs_is_ended_and_its_result_left(stage, slurm):
+    stage.run()
+    old = stage.jobs[0].name
+    stage.run(CallIdentity(RUN, "baseline", "rca", 1, "another key"))
+    assert len(slurm.words("sbatch")) == 2
+    assert [f"--name={old}"] in slurm.words("scancel")
+
+
+def test_a_step_by_hand_never_takes_an_old_result_for_its_own(stage, slurm):
+    stage.run(None)
+    stage.run(None)
+    assert len(slurm.words("sbatch")) == 2
+    assert "deft-step-vcn_aoi-" in " ".join(slurm.words("sbatch")[0])
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "cure"),
+    [
+        ("1|TIMEOUT|0:00|TimeLimit", "time limit", "raise time_limit"),
+        ("1|OUT_OF_MEMORY|0:00|None", "more memory", "raise memory"),
+        ("1|PENDING|1:00|PartitionTimeLimit", "never start", "scontrol show partition"),
+        ("1|CANCELLED|0:00|None", "somebody else", "deft run"),
+        ("1|FAILED|0:00|NonZeroExitCode", "could not write", "file system that the nodes share"),
+    ],
+)
+def test_an_end_that_nobody_can_repeat_is_named_with_its_cure(stage, slurm, state, said, cure):
+    slurm.answer("sbatch", "echo 1")
+    slurm.say("squeue", state + "\n")
+    with pytest.raises(StageFailed, match=said) as failure:
+        stage.run()
+    assert cure in failure.value.hint
+    assert [f"--name={stage.jobs[0].name}"] in slurm.words("scancel")
+
+
+def test_a_stop_ends_the_job_by_name_and_keeps_what_it_has_done(stage, slurm, monkeypatch):
+    slurm.answer("sbatch", "echo 1")
+
+    def interrupt(follower):
+        files.write_text(stage.jobs[0].work / "half.pth", "half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deft.platforms.slurm.following.Follower.follow", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        stage.run()
+    assert [f"--name={stage.jobs[0].name}"] in slurm.words("scancel")
+    assert (stage.attempt / "half.pth").read_text() == "half"
+    assert stage.jobs[0].asked_to_stop
+
+
+def test_gap_analysis_stays_here_unless_the_settings_send_it_along(tmp_path, slurm, monkeypatch):
+    done = []
+    monkeypatch.setattr(
+        "deft.platforms.embedded.EmbeddedPlatform.run", lambda self, calls, progress: done.extend(calls)
+    )
+    Stage(tmp_path, slurm, gap_analysis="host").run()
+    assert [call.action for call in done] == ["vcn_aoi"]
+    assert slurm.words("sbatch") == []
+
+
+def test_the_platform_is_found_by_its_name_and_its_settings_are_checked():
+    assert platform_named("slurm", {"partition": "gpu"}).default_encoder == "deft_pair"
+    assert platform_named("slurm", {"engine": "pyxis"}).default_encoder == "SigLIP"
+    with pytest.raises(UsageError, match="unknown setting of platform slurm"):
+        platform_named("slurm", {"partitions": "gpu"})

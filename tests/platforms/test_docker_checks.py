@@ -59,10 +59,10 @@ def test_a_machine_that_has_everything_passes(ready: ScriptedDocker, tmp_path: P
         "data services image",
         "credentials",
         "write as 1000:1000 (train image)",
-        "keys of the train image",
         "write as 1000:1000 (data services image)",
-        "keys of the data services image",
         "GPU in the container",
+        "keys of the train image",
+        "keys of the data services image",
         "memory",
         "disk",
         "time limit",
@@ -147,6 +147,7 @@ def test_a_container_without_a_gpu_fails_unless_none_is_wanted(ready: ScriptedDo
     check = checked(tmp_path)["GPU in the container"]
     assert (check.passed, "nvidia-container-toolkit" in check.cure) == (False, True)
     assert "GPU in the container" not in checked(tmp_path, {"gpus": 0})
+    assert "keys of the train image" not in checked(tmp_path, {"gpus": 3})
     assert not checked(tmp_path, {"gpus": 3})["GPU in the container"].passed
 
 

@@ -78,7 +78,15 @@ def test_removing_and_stopping_what_is_gone_is_no_error(scripted_docker: Scripte
 
 def test_logs_are_written_from_an_offset_on(scripted_docker: ScriptedDocker, tmp_path: Path) -> None:
     scripted_docker.says("logs", "new words\n")
-    log = tmp_path / "log"
-    log.write_text("kept\nolder words that were longer\n")
-    client.write_logs("x", log, 5, follow=False).wait()
-    assert log.read_text() == "kept\nnew words\n"
+    for write in (client.collect_logs, lambda *words: client.follow_logs(*words).wait()):
+        log = tmp_path / "log"
+        log.write_text("kept\nolder words that were longer\n")
+        write("x", log, 5)
+        assert log.read_text() == "kept\nnew words\n"
+
+
+def test_the_words_of_a_container_that_is_gone_stay(scripted_docker: ScriptedDocker, tmp_path: Path) -> None:
+    scripted_docker.says("logs", error="Error: No such container: x")
+    (tmp_path / "log").write_text("kept\nlast words\n")
+    client.collect_logs("x", tmp_path / "log", 5)
+    assert (tmp_path / "log").read_text() == "kept\nlast words\n"

@@ -156,7 +156,7 @@ class DockerPlatform(Platform):
                 image=image,
                 words=[category, action, "-e", str(SPEC), "--cfg=job"],
                 mounts=[Mount(spec.resolve(), SPEC)],
-                gpus=int(self.settings.get("gpus", 0)),
+                gpus=int(self.settings.get("gpus", 1)),
             )
             return client.docker("run", "--rm", *asking.options(), timeout=300)
 

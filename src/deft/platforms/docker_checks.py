@@ -81,12 +81,15 @@ def _image_checks(
             here[title] = image_of(category, settings)
     yield _credentials_check(workspace, all_here=len(here) == len(IMAGES))
     for title, image in here.items():
-        container = replace(walls, image=image)
-        yield _write_check(title, container, workspace)
-        yield _keys_check(title, image, workspace, look_up)
+        yield _write_check(title, replace(walls, image=image), workspace)
     gpus = int(settings.get("gpus", 1))
     if TRAIN in here and gpus:
-        yield _gpu_check(replace(walls, image=here[TRAIN], gpus=gpus))
+        check = _gpu_check(replace(walls, image=here[TRAIN], gpus=gpus))
+        yield check
+        if not check.passed:  # an image does not answer without the GPU that it is given
+            return
+    for title, image in here.items():
+        yield _keys_check(title, image, workspace, look_up)
 
 
 def _image_check(title: str, category: str, settings: Mapping[str, Any]) -> Check:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from deft.errors import DeftError, EnvironmentMissing, StageFailed
 from deft.platforms.embedded import die_with_parent
@@ -64,6 +65,11 @@ class State:
     def has_ended(self) -> bool:
         """Say whether it ran and runs no more."""
         return self.status in ("exited", "dead")
+
+    @property
+    def is_at_work(self) -> bool:
+        """Say whether it runs; one that is being removed does neither."""
+        return self.status in ("running", "paused", "restarting")
 
 
 def docker(*words: str, timeout: float = PATIENCE_SECONDS) -> str:
@@ -156,15 +162,31 @@ def stop(name: str, grace_seconds: int) -> None:
         return
 
 
-def write_logs(name: str, log: Path, offset: int, *, follow: bool) -> subprocess.Popen[bytes]:
-    """Start writing everything a container says into a log from an offset on; whatever stood there goes."""
+def follow_logs(name: str, log: Path, offset: int) -> subprocess.Popen[bytes]:
+    """Start writing all that a container says into a log from an offset on, in place of what stood there."""
     with open(log, "r+b") as stream:
         stream.truncate(offset)
         stream.seek(offset)
-        return subprocess.Popen(
-            ["docker", "logs", *(["--follow"] if follow else []), name],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            preexec_fn=die_with_parent,
-        )
+        return _logs(stream, "--follow", name)
+
+
+def collect_logs(name: str, log: Path, offset: int) -> None:
+    """Write what a container said into a log from an offset on; leave the log where docker cannot tell."""
+    with tempfile.TemporaryFile() as said:
+        if _logs(said, name).wait() != 0:
+            return
+        said.seek(0)
+        with open(log, "r+b") as stream:
+            stream.truncate(offset)
+            stream.seek(offset)
+            shutil.copyfileobj(said, stream)
+
+
+def _logs(stream: IO[bytes], *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["docker", "logs", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=stream,
+        stderr=subprocess.STDOUT,
+        preexec_fn=die_with_parent,
+    )

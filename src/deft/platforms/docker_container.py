@@ -141,7 +141,7 @@ class _Life:
 
     def _follow(self, *, taken_over: bool) -> Ending:
         """Wait until the container has ended, whatever the daemon does meanwhile."""
-        follower = client.write_logs(self.name, self.log, self.offset, follow=True)
+        follower = client.follow_logs(self.name, self.log, self.offset)
         try:
             while (state := self._state()) is not None and not state.has_ended:
                 self.watch()
@@ -151,7 +151,7 @@ class _Life:
             _end(follower)
         if state is None:
             return Ending(-1, lost=True, reason="it is gone")
-        client.write_logs(self.name, self.log, self.offset, follow=False).wait()
+        client.collect_logs(self.name, self.log, self.offset)
         return self._judged(state, taken_over)
 
     def _state(self) -> client.State | None:
@@ -179,7 +179,9 @@ class _Life:
         if state is None or state.has_ended:
             return follower
         time.sleep(max(0.0, POLL_SECONDS / 4 - (time.monotonic() - started)))
-        return client.write_logs(self.name, self.log, self.offset, follow=True)
+        if not state.is_at_work:
+            return follower
+        return client.follow_logs(self.name, self.log, self.offset)
 
     def _require_time(self) -> None:
         if self.deadline is not None and time.monotonic() > self.deadline:
@@ -207,7 +209,7 @@ class _Life:
         """End the container so that a training can write its checkpoint, keep its words, remove it."""
         client.stop(self.name, STOP_GRACE_SECONDS)
         if client.state_of(self.name) is not None and self.log.is_file():
-            client.write_logs(self.name, self.log, self.offset, follow=False).wait()
+            client.collect_logs(self.name, self.log, self.offset)
         client.remove(self.name)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from deft.csv_text import csv_bytes
 from deft.errors import Corruption, InputRefused
 from deft.parquet_bounds import require_bounded
 
@@ -221,7 +222,7 @@ def write_yaml(path: Path, record: object) -> Path:
 
 def write_csv(path: Path, table: pd.DataFrame) -> Path:
     """Write a table as CSV without an index column, atomically; empty cells stay empty."""
-    return write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    return write_bytes(path, csv_bytes(table))
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> Path:

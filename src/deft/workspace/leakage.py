@@ -22,7 +22,7 @@ from deft.workspace.pixels import PictureReader
 from deft.workspace.rows import FIRST_DATA_ROW, LISTED, ImageLayout
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where an image stands: a side, a row as a spreadsheet counts it, a path; and the golden beside it."""
 

@@ -54,6 +54,7 @@ UNSAFE_PATH = r"\\|(^|/)\.\.(/|$)"  # what safe_path.fault_of says of one path, 
 CONTROL_CHARACTERS = f"[\\p{{C}}\\p{{Zl}}\\p{{Zp}}{UNSEEN}]"
 FIRST_DATA_ROW = 2
 LISTED = 5
+BLOCK_ROWS = 65_536
 
 
 # --- labels ----------------------------------------------------------------------------------
@@ -311,9 +312,12 @@ def resolve_images(table: pd.DataFrame, images_dir: Path, layout: ImageLayout) -
     """Refuse a table of which an image or golden is no file below `images_dir`, listing five rows."""
     listing = Listing(Roots.of(images_dir))
     missing: list[tuple[int, str]] = []
-    for column in ("input_path", "golden_path"):
-        for paths in layout.column_paths(table, images_dir, column):
-            missing.extend((row, path) for row, path in enumerate(paths) if not listing.has_file(path))
+    for start in range(0, len(table), BLOCK_ROWS):
+        block = table.iloc[start : start + BLOCK_ROWS]
+        for column in ("input_path", "golden_path"):
+            for paths in layout.column_paths(block, images_dir, column):
+                numbered = enumerate(paths, start)
+                missing.extend((row, path) for row, path in numbered if not listing.has_file(path))
     if missing:
         raise _unresolved(sorted(missing), len(table))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pandas as pd
+import pytest
 
 from deft import files
 from deft.embedding.selection import Selection
 from deft.stages.base import StageContext
-from deft.stages.data_mining import filter_events, mining_events
+from deft.stages.data_mining import embedding_spec, filter_events, mining_events
 
 
 def test_counts_add_up_and_every_mined_row_is_in_the_evidence(finished):
@@ -23,6 +26,23 @@ def test_one_spec_drives_both_embeddings_and_names_the_incumbents_checkpoint(fin
     spec = files.read_yaml(finished.phase("iter1").mining_filter / "embedding_spec.yaml")
     assert spec["model"] == "deft_pair"
     assert spec["model_path"] == state["iterations"]["baseline"]["best_ckpt_path"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "trained_in", "embedded_in"),
+    [
+        ("embedded", "bf16-mixed", "bf16"),
+        ("embedded", "32-true", None),
+        ("docker", "bf16-mixed", None),
+    ],
+)
+def test_siglip_is_embedded_in_the_plans_precision_where_the_tool_knows_the_key(
+    platform, trained_in, embedded_in
+):
+    settings = {"encoder": "SigLIP", "encoder_path": "google/siglip", "precision": trained_in}
+    plan = {"settings": {name: {"value": value} for name, value in settings.items()}}
+    context = StageContext(None, plan, {}, None, SimpleNamespace(name=platform), None)
+    assert embedding_spec(context).get("precision") == embedded_in
 
 
 def test_synthetic_rows_pass_the_same_search_and_stay_within_their_share(finished):

@@ -99,6 +99,17 @@ def test_a_bad_image_costs_its_row_and_is_listed_with_its_reason(siglip: Embed, 
     assert "image cannot be read" in listed["reason"][0]
 
 
+def test_a_table_names_the_precision_that_was_asked_for(siglip: Embed, tmp_path: Path) -> None:
+    assert difference("embedding-precision")
+    exact, fast = (
+        EmbeddingSet.read(siglip(images(tmp_path, 3), name, precision=name)) for name in ("fp32", "bf16")
+    )
+    assert (exact.fingerprint["precision"], fast.fingerprint["precision"]) == ("fp32", "bf16")
+    assert not np.array_equal(exact.matrix, fast.matrix)
+    with pytest.raises(InputRefused, match="precision is fp32 and bf16"):
+        require_same_encoder(exact, fast)
+
+
 def test_the_log_counts_images_and_rejects(
     siglip: Embed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,6 +36,7 @@ PARAMETERS = (
     "targets_defect",
     "encoder",
     "encoder_path",
+    "precision",
     "seed",
 )
 
@@ -159,10 +160,17 @@ def _checkpoint(context: StageContext) -> list[Path]:
 
 
 def embedding_spec(context: StageContext) -> Record:
-    """Return the spec that drives both embedding calls: one encoder, one batch size."""
-    path = context.setting("encoder_path")
-    model_path = str(_checkpoint(context)[0]) if context.setting("encoder") == "deft_pair" else path
-    return {"model": context.setting("encoder"), "model_path": model_path, "batch_size": 64}
+    """Return the spec that drives both embedding calls: one encoder, one batch size, one precision.
+
+    A plan that trains in bfloat16 embeds in it as well, where the tool knows the key: the container does not.
+    """
+    encoder, path = context.setting("encoder"), context.setting("encoder_path")
+    if encoder == "deft_pair":
+        return {"model": encoder, "model_path": str(_checkpoint(context)[0]), "batch_size": 64}
+    spec: Record = {"model": encoder, "model_path": path, "batch_size": 64}
+    if context.platform.name == "embedded" and context.setting("precision") == "bf16-mixed":
+        spec["precision"] = "bf16"
+    return spec
 
 
 def _statistics(context: StageContext, pool: Path) -> dict[str, object]:

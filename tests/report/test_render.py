@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import http.server
 import re
 import shutil
-import subprocess
-import threading
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from browsing import browser
 from deft import files
 from deft.loop import run_loop
 from deft.preflight.plan import make_plan
@@ -26,7 +24,6 @@ from loop_fixtures import SETTINGS, SILENT, TARGET, new_run, use_stub
 from tiny_workspace import LIGHT, make_workspace
 from verb_fixtures import tree
 
-CHROMIUM = Path("/usr/bin/chromium")
 ALLOWED = {
     *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "strong", "br", "img"),
     *("table", "tr", "th", "td", "div", "span", "ul", "li", "code"),
@@ -328,53 +325,7 @@ SECTIONS = (
 # --- in a real browser ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def browse(tmp_path):
-    """Open a page in headless Chromium; returns the document, its console lines, and what it asked for."""
-    if not CHROMIUM.is_file():
-        pytest.skip("chromium is not installed")
-    asked: list[str] = []
-
-    class Proxy(http.server.BaseHTTPRequestHandler):
-        """Where every request of the browser goes: none is answered, each is remembered."""
-
-        def handle_any(self):
-            asked.append(f"{self.command} {self.path}")
-            self.send_error(502)
-
-        do_GET = do_POST = do_CONNECT = do_HEAD = do_OPTIONS = handle_any
-
-        def log_message(self, *words):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-
-    def visit(path: Path):
-        asked.clear()
-        words = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-        done = subprocess.run(
-            [
-                *(CHROMIUM, *words.split(), "--disable-background-networking", "--disable-component-update"),
-                *("--no-pings", "--disable-domain-reliability", "--disable-default-apps"),
-                *(
-                    f"--user-data-dir={tmp_path / 'profile'}",
-                    f"--proxy-server=127.0.0.1:{server.server_port}",
-                ),
-                *("--enable-logging=stderr", "--virtual-time-budget=3000", "--dump-dom", path.as_uri()),
-            ],
-            env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
-        )
-        console = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
-        return done.stdout, console, [line for line in asked if "google" not in line]
-
-    yield visit
-    server.shutdown()
-    server.server_close()
+browse = pytest.fixture(browser)
 
 
 @pytest.mark.whole

@@ -94,14 +94,33 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing on the terminal."""
 
     def do_HEAD(self) -> None:
-        self._send(b"", "application/json")
+        if self._is_the_clients():
+            self._send(b"", "application/json")
 
     def do_GET(self) -> None:
-        self._send(b"{}", "application/json")
+        if self._is_the_clients():
+            self._send(b"{}", "application/json")
+
+    def _is_the_clients(self) -> bool:
+        """Refuse what a page in a browser sends: another name of this address, an origin, an endless body."""
+        length = self.headers.get("Content-Length") or "0"
+        names = {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}  # type: ignore[attr-defined]
+        is_a_page = "Origin" in self.headers or "Sec-Fetch-Site" in self.headers
+        if (
+            self.headers.get("Host") in names
+            and not is_a_page
+            and length.isdecimal()
+            and int(length) <= MAX_BODY
+        ):
+            return True
+        self.close_connection = True
+        self._send(b"{}", "application/json", status=403)
+        return False
 
     def do_POST(self) -> None:
-        length = min(int(self.headers.get("Content-Length") or 0), MAX_BODY)
-        body = json.loads(self.rfile.read(length) or b"{}")
+        if not self._is_the_clients():
+            return
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
         if self.path.partition("?")[0] != "/v1/messages":
             self._send(b'{"input_tokens": 1}', "application/json")
             return
@@ -112,8 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
         lines = (f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in _events(message))
         self._send("".join(lines).encode(), "text/event-stream")
 
-    def _send(self, content: bytes, kind: str) -> None:
-        self.send_response(200)
+    def _send(self, content: bytes, kind: str, *, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

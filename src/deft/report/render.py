@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,9 @@ def render_report(run: RunFolder) -> Path:
 
 def report_html(facts: RunFacts) -> str:
     """Return the report as HTML; every text is escaped, the style is allowed by its hash alone."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters.update(percent=percent, number=number, seconds=seconds, thumbnail=thumbnail)
-    environment.filters.update(percent_interval=percent_interval, number_interval=number_interval)
-    environment.filters.update(untrusted=untrusted)
-    environment.globals.update(figure=figure)
     style = files.read_text(TEMPLATES / "loop_report.css")
     digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    return environment.get_template("loop_report.html").render(
+    return _template().render(
         facts=facts,
         style=Markup(style),
         style_hash=f"sha256-{digest}",
@@ -51,6 +45,19 @@ def report_html(facts: RunFacts) -> str:
         deciding=_deciding(facts),
         promotion=", then ".join(PROMOTED_BY[name] for name in facts.plan.get("promotion", PROMOTION)),
     )
+
+
+@cache
+def _template() -> jinja2.Template:
+    """Compile the page once: it is rendered after every stage."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters.update(percent=percent, number=number, seconds=seconds, thumbnail=thumbnail)
+    environment.filters.update(percent_interval=percent_interval, number_interval=number_interval)
+    environment.filters.update(untrusted=untrusted)
+    environment.globals.update(figure=figure)
+    return environment.get_template("loop_report.html")
 
 
 def percent(value: float | None, digits: int = 2) -> str:

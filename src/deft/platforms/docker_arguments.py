@@ -178,8 +178,7 @@ def require_mountable(path: Path) -> None:
     text = str(path)
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
         raise InputRefused("path holds a control character and cannot enter a container", value=repr(text))
-    home = Path.home()
-    if home.is_relative_to(path) or home.resolve().is_relative_to(path):
+    if Path.home().resolve().is_relative_to(path.resolve()):
         raise _not_mounted(path, "it is or holds a home folder")
     if path in WHOLE or _is_below(path, list(SYSTEM)) or any(place.is_relative_to(path) for place in SYSTEM):
         raise _not_mounted(path, "it belongs to the system")

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-RUN_NOW = 'bash "${@: -1}" >output.log 2>&1; echo 7'
-RUN_IN_FOLDER = (
-    'for word in "$@"; do case "$word" in --chdir=*) cd "${word#--chdir=}" ;; esac; done\n' + RUN_NOW
-)
+ENTER = 'for word in "$@"; do case "$word" in --chdir=*) cd "${word#--chdir=}" ;; esac; done'
+RUN_IN_FOLDER = ENTER + '\nbash "${@: -1}" >output.log 2>&1; echo 7'
 PARTITIONS = (
     "PartitionName=gpu Default=YES State=UP DefaultTime=NONE MaxTime=2-00:00:00 Nodes=a[1-4]\n"
     "PartitionName=old Default=NO State=DOWN MaxTime=UNLIMITED Nodes=b1\n"

@@ -109,7 +109,7 @@ def test_the_deepest_mount_above_a_path_says_its_kind(tmp_path):
 
 def test_containers_need_pyxis_images_by_digest_and_a_key_that_is_named_only(slurm, tmp_path, monkeypatch):
     monkeypatch.setenv("ENROOT_CONFIG_PATH", str(tmp_path / "enroot"))
-    pinned = f"nvcr.io/nvidia/tao/tao-toolkit@sha256:{'a' * 64}"
+    pinned = f"registry.example/nvidia/tao/tao-toolkit@sha256:{'a' * 64}"
     checks = found(tmp_path, engine="pyxis", train_image=pinned)
     assert not checks["pyxis"].passed
     assert checks["train_image"].passed
@@ -117,7 +117,7 @@ def test_containers_need_pyxis_images_by_digest_and_a_key_that_is_named_only(slu
     assert not checks["registry key"].passed
     slurm.say("srun", "      --container-image=[USER@][REGISTRY#]IMAGE\n")
     (tmp_path / "enroot").mkdir()
-    (tmp_path / "enroot" / ".credentials").write_text("machine nvcr.io login x password SECRET")
+    (tmp_path / "enroot" / ".credentials").write_text("machine registry.example login x password SECRET")
     checks = found(tmp_path, engine="pyxis", train_image=pinned)
     assert checks["pyxis"].passed
     assert checks["registry key"].passed

@@ -23,8 +23,8 @@ from deft.platforms.slurm.settings import SlurmSettings
 
 DIGEST = f"sha256:{'a' * 64}"
 IMAGES = {
-    "train_image": f"nvcr.io/nvidia/tao/tao-toolkit@{DIGEST}",
-    "data_services_image": f"nvcr.io/nvidia/tao/ds@{DIGEST}",
+    "train_image": f"registry.example/nvidia/tao/tao-toolkit@{DIGEST}",
+    "data_services_image": f"registry.example/nvidia/tao/ds@{DIGEST}",
 }
 
 
@@ -106,7 +106,7 @@ def test_a_container_is_a_step_in_an_image_by_digest_that_sees_the_workspace_rea
     job = prepared(tmp_path, call_in(tmp_path), SlurmSettings(engine="pyxis"))
     (line,) = [line for line in job.script.read_text().splitlines() if line.startswith("carry_out ")]
     for word in (
-        f"--container-image=docker://nvcr.io#nvidia/tao/tao-toolkit:{DIGEST}",
+        f"--container-image=docker://registry.example#nvidia/tao/tao-toolkit:{DIGEST}",
         f"--container-mounts={tmp_path}:{tmp_path}:ro,{job.folder}:{job.folder}",
         "--no-container-mount-home",
         f"visual_changenet train -e {job.folder}/spec-0.yaml",
@@ -119,7 +119,7 @@ def test_a_container_is_a_step_in_an_image_by_digest_that_sees_the_workspace_rea
 @pytest.mark.parametrize(
     ("reference", "name"),
     [
-        (f"nvcr.io/nvidia/tao@{DIGEST}", f"docker://nvcr.io#nvidia/tao:{DIGEST}"),
+        (f"registry.example/nvidia/tao@{DIGEST}", f"docker://registry.example#nvidia/tao:{DIGEST}"),
         (f"localhost:5000/tao@{DIGEST}", f"docker://localhost:5000#tao:{DIGEST}"),
         (f"library/tao@{DIGEST}", f"docker://library/tao:{DIGEST}"),
     ],

@@ -180,5 +180,5 @@ def _registry_check() -> Check:
     """Look for the file that enroot reads keys from, by name: its content is never read."""
     home = Path(os.environ.get("ENROOT_CONFIG_PATH") or Path.home() / ".config" / "enroot")
     found = (home / ".credentials").is_file()
-    cure = "write `machine nvcr.io login $oauthtoken password KEY` into it on the shared home (mode 0600)"
+    cure = "write `machine REGISTRY login $oauthtoken password KEY` into it on the shared home (mode 0600)"
     return Check("registry key", found, str(home / ".credentials") if found else "enroot has no key", cure)

@@ -19,6 +19,7 @@ import pyarrow.parquet
 
 from deft import files
 from deft.embedding.sets import write_embeddings
+from deft.errors import StageFailed
 from deft.platforms.base import Check, Platform, ToolCall
 from deft.progress import Progress
 from deft.tools.__main__ import main as run_tool
@@ -110,7 +111,8 @@ def _numbers(image: Path) -> np.ndarray:
 
 
 def _gap_analysis(call: ToolCall) -> None:
-    assert run_tool(call.arguments()) == 0
+    if run_tool(call.arguments()) != 0:
+        raise StageFailed("gap analysis failed", value=call.log, hint=f"read {call.log}")
     files.write_text(call.log, "Execution status: PASS\n")
 
 

@@ -8,7 +8,10 @@ import re
 from deft import files
 from deft.workspace.layout import RunFolder
 
-TIME_FIELDS = ("ts", "seconds", "duration_sec", "date", "time", "time_per_epoch", "time_per_step", "eta")
+TIME_FIELDS = (
+    *("ts", "seconds", "duration_sec", "date", "time", "time_per_epoch", "time_per_step", "eta"),
+    *("started_at", "ended_at"),
+)
 RESULTS_FOLDER = re.compile(r"\d{4}-\d{2}-\d{2}_\d{6}")
 KEY = re.compile(r'"key": ?"[0-9a-f]{64}"')
 HASH = re.compile(r"[0-9a-f]{64}")

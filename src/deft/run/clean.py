@@ -34,22 +34,32 @@ def superfluous_checkpoints(run: RunFolder) -> list[Path]:
 
 
 def remove_checkpoints(run: RunFolder, paths: Iterable[Path]) -> None:
-    """Log what will go, then remove it: an audit then knows why a file of a manifest is absent."""
+    """Log what will go, then remove it: an audit then knows why a file of a manifest is absent.
+
+    What a killed call has logged and not removed is removed without a second line.
+    """
     plan: dict[str, Any] = files.read_json(run.plan)
     require_approval(run, plan)
-    listed = list(paths)
+    listed = {path.relative_to(run.root).as_posix(): path for path in paths}
     with RunLock(run):
         entries = read(run.log)
-        LoopLog(run.log).append(
-            {
-                "iter": entries[-1]["iter"],
-                "stage": "clean",
-                "status": "ok",
-                "summary": f"{len(listed)} superfluous checkpoints removed",
-                "kind": "note",
-                "outcome": {"removed": [path.relative_to(run.root).as_posix() for path in listed]},
-            }
-        )
-        for path in listed:
+        told = {name for entry in entries for name in entry["outcome"].get("removed", [])}
+        fresh = [name for name in listed if name not in told]
+        if fresh:
+            _log_removal(run, fresh, entries[-1]["iter"])
+        for path in listed.values():
             path.unlink(missing_ok=True)
         write_state(run, plan, read(run.log))
+
+
+def _log_removal(run: RunFolder, names: list[str], phase: str) -> None:
+    LoopLog(run.log).append(
+        {
+            "iter": phase,
+            "stage": "clean",
+            "status": "ok",
+            "summary": f"{len(names)} superfluous checkpoints removed",
+            "kind": "note",
+            "outcome": {"removed": names},
+        }
+    )

@@ -61,6 +61,5 @@ class Anomalygen(Stage):
         shutil.rmtree(building, ignore_errors=True)
         layout = ImageLayout.from_spec(read_baseline_spec(context.run.workspace))
         build_source_pool(context.run.workspace, building, layout, final=final)
-        files.sync_tree(building)
         building.rename(final)
         files.sync_folder(final.parent)

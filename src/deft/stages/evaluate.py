@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import ClassVar
 
@@ -57,7 +56,7 @@ class Evaluate(Stage):
         target = Target.from_record(context.plan["target"])
         chosen = choose(target, figures, _rule(context))
         if LATEST not in kinds:
-            shutil.copytree(folder / BEST, folder / LATEST)
+            _copy(folder / BEST, folder / LATEST)
         return self._outcome(context, folder, kinds[chosen], chosen, figures[chosen], target)
 
     def _score(self, context: StageContext, folder: Path, kinds: dict[str, Path]) -> None:
@@ -109,6 +108,12 @@ class Evaluate(Stage):
 def _rule(context: StageContext) -> list[str]:
     """Return what decides on promotion, as the plan has it."""
     return list(context.plan.get("promotion", PROMOTION))
+
+
+def _copy(source: Path, destination: Path) -> None:
+    """Copy a folder's files; the first that a disk refuses is the error (`copytree` gathers them)."""
+    for path in files.files_below(source):
+        files.write_bytes(destination / path.relative_to(source), path.read_bytes())
 
 
 def _sides(context: StageContext) -> dict[str, tuple[Path, Path]]:

@@ -226,7 +226,6 @@ def prestage(
     shutil.rmtree(attempt, ignore_errors=True)
     layout = ImageLayout.from_flags(light, image_ext)
     manifest = build_source_pool(owner, attempt, layout, final=final, progress=progress)
-    files.sync_tree(attempt)
     _replace_folder(attempt, final)
     return manifest.record(SynthPool(final), owner)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from deft import files
 from deft.errors import DeftError, RunBusy, StageFailed, storage_fault
+from deft.guard.redaction import redacted
 from deft.loop import run_loop
 from deft.progress import FileProgress, read_progress
 from deft.report.render import render_report
@@ -149,10 +150,10 @@ def _work_locked(run: RunFolder, until_judgement: bool) -> Record:
     except StopRequested:
         return {"status": STOPPED, "reason": "asked to stop"}
     except DeftError as error:
-        return _failure(error)
+        return _failure(error, run)
     except Exception as error:  # noqa: BLE001 - the last word must be written whatever happened
         fault = storage_fault(error) if isinstance(error, OSError) else None
-        return _failure(fault or _unforeseen(error, run))
+        return _failure(fault or _unforeseen(error, run), run)
     return {"status": ended}
 
 
@@ -161,9 +162,9 @@ def _unforeseen(error: Exception, run: RunFolder) -> StageFailed:
     return StageFailed(f"{type(error).__name__}: {error}", value=run.root, hint=_log_hint(run))
 
 
-def _failure(error: DeftError) -> Record:
-    value = untrusted(error.value) if error.value else ""
-    parts = {"fact": untrusted(error.fact, LONGEST_FACT), "value": value, "hint": visible(error.hint)}
+def _failure(error: DeftError, run: RunFolder) -> Record:
+    fact, value = (redacted(str(part or ""), str(run.root)) for part in (error.fact, error.value))
+    parts = {"fact": untrusted(fact, LONGEST_FACT), "value": untrusted(value), "hint": visible(error.hint)}
     return {"status": FAILED, "exit_code": error.exit_code, "error": parts}
 
 

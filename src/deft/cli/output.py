@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -82,8 +83,16 @@ def _for_a_person(error: DeftError) -> str:
 
 def error_parts(error: DeftError) -> dict[str, str | None]:
     """Return fact, value and hint, each on one line; the hint is a command of ours and is never cut."""
-    value = None if error.value is None else untrusted(error.value)
-    return {"fact": untrusted(error.fact, LONGEST_FACT), "value": value, "hint": visible(error.hint)}
+    value = None if error.value is None else untrusted(_without_secrets(error.value))
+    fact = untrusted(_without_secrets(error.fact), LONGEST_FACT)
+    return {"fact": fact, "value": value, "hint": visible(error.hint)}
+
+
+def _without_secrets(words: object) -> str:
+    """Take credentials out of what another program may have said: a model will read it."""
+    from deft.guard.redaction import redacted
+
+    return redacted(str(words), os.getcwd())
 
 
 def _quoted(value: str) -> str:

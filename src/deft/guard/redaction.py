@@ -89,6 +89,16 @@ class Redactor:
         return HIDDEN if "%" in found[0] and self._is_secret(unquote(found[0])) else found[0]
 
 
+def redacted(text: str, folder: str) -> str:
+    """Return a text without the credentials of this process and of every `.env` from a folder upwards."""
+    import os
+
+    places = [folder]
+    while os.path.dirname(places[-1]) != places[-1]:
+        places.append(os.path.dirname(places[-1]))
+    return Redactor(known_secrets(os.environ, [os.path.join(place, ".env") for place in places])).clean(text)
+
+
 def _tail(digits: str) -> str:
     rest = digits[len(digits) // 4 * 4 :]
     return rest + "=" * (4 - len(rest)) if len(rest) > 1 else ""

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from deft import files
 from deft.errors import Corruption, EnvironmentMissing, RunBusy, StageFailed, storage_fault
+from deft.guard.redaction import redacted
 from deft.run.transitions import check_entry
 from deft.schemas import validate
 from deft.untrusted import LONGEST_FACT, untrusted
@@ -68,6 +69,8 @@ class LoopLog:
             with self._locked():
                 last = self._recover(_read_tail(self.path))
                 content = _with_defaults(entry)
+                if content["status"] == "error" or content["kind"] == "manual":  # words of other programs
+                    content["summary"] = redacted(content["summary"], str(self.path.parent))
                 if content["kind"] in ("stage", "manual"):
                     check_entry(read(self.path), content)
                 return self._write(content, last, at=None)

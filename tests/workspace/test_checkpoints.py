@@ -139,6 +139,12 @@ def test_a_resumed_training_goes_on_counting_where_its_epochs_say(folder):
     assert recorded_losses(folder) == {0: 0.5, 1: 0.4, 2: 0.3}
 
 
+def test_a_validation_whose_epoch_was_torn_belongs_to_its_own_training_and_not_to_the_resumed(folder):
+    first = [loop_start(), validated(0.5), epoch_end(0), validated(0.4)]  # the record of epoch 1 was torn
+    write_records(folder, *first, loop_start(), validated(0.3), epoch_end(2))
+    assert recorded_losses(folder) == {0: 0.5, 1: 0.4, 2: 0.3}
+
+
 def test_a_validation_without_any_epoch_near_it_does_not_count(folder):
     write_records(folder, loop_start(), validated(0.5))
     assert recorded_losses(folder) == {}

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import crash_verbs
 from crash_errnos import Errnos
 from crash_trees import Disk, Told, differences
 from crash_verbs import cleaning, opening, rebuilding
@@ -90,6 +91,11 @@ def errnos(reference: Reference, phase: str, every: int = 0) -> Findings:
 def verb_kills(reference: Reference, verb: str) -> Findings:
     """Kill at every call of a verb."""
     return VERBS[verb](reference).walk()
+
+
+def lock_kills(reference: Reference) -> Findings:
+    """Kill whoever takes and leaves the run's lock, at every call."""
+    return crash_verbs.lock_kills(reference)
 
 
 def power_loss(reference: Reference, resume_every: int) -> dict[str, Any]:

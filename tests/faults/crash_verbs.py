@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 from crash_trees import Disk, Told, Tree, differences
 from crash_walks import Findings, Kills, Part, Reference, Walker, in_child, leave_the_walk, nobodys_locks
 from syscalls import Call, Shim, installed
+
+from deft.run.lock import RunLock, holder
 
 TEMPORARY = re.compile(r"(^|/)\.[^/]*\.tmp$")
 KEY = b"drawn at random, once a user"
@@ -166,6 +170,33 @@ def opening(reference: Reference) -> VerbKills:
 
     inside = run.root.relative_to(reference.root).as_posix()
     return VerbKills("opening a run", reference.root, start, work, again, inside)
+
+
+def lock_kills(reference: Reference) -> Findings:
+    """Kill, at each call, a process that takes and leaves the run's kernel lock; the next must get it."""
+    found = Findings()
+    lock = RunLock(reference.run)
+
+    def hold_and_die(last: int) -> None:
+        def before(number: int, call: Call, part: Part) -> None:
+            if number == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        with installed(Shim(reference.run.root, before=before)), lock:
+            pass
+
+    def hold() -> None:
+        with lock:
+            assert holder(reference.run) is not None
+
+    while in_child(lambda: hold_and_die(found.points))[0] == -signal.SIGKILL:
+        if holder(reference.run) is not None:
+            found.faults.append(f"killed at call {found.points}: its record still counts")
+        found.points += 1
+        code, told = in_child(hold)
+        if code:
+            found.faults.append(f"killed at call {found.points - 1}: {told}")
+    return found
 
 
 def cleaning(reference: Reference) -> VerbKills:

@@ -21,6 +21,7 @@ from deft import files
 from deft.errors import StageFailed
 from deft.loop import run_loop
 from deft.platforms.base import CallIdentity, ToolCall
+from deft.platforms.embedded import EmbeddedPlatform
 from deft.platforms.slurm.jobs import Job, jobs_of, read_result
 from deft.platforms.slurm.platform import SlurmPlatform
 from deft.preflight.plan import make_plan
@@ -43,6 +44,7 @@ from tiny_workspace import make_workspace
 
 pytestmark = [pytest.mark.whole, pytest.mark.timeout(240)]
 RUN = "run_20260101_000000"
+QUICK = {"poll_seconds": 0.2, "grace_seconds": 3}
 IDENTITY = CallIdentity(RUN, "baseline", "train", 1, "k" * 64)
 
 
@@ -153,13 +155,7 @@ def cluster_settings(folder: Path, control: Path) -> dict[str, Any]:
     words = [sys.executable, str(TESTS / "slurm_stub_tools.py"), str(control)]
     python.write_text(f'#!/bin/sh\nexport PYTHONPATH={paths}\nexec {shlex.join(words)} "$@"\n')
     python.chmod(0o755)
-    return {
-        "python": str(python),
-        "poll_seconds": 0.2,
-        "grace_seconds": 3,
-        "partition": "cpu",
-        "time_limit": "00:10:00",
-    }
+    return {"python": str(python), "partition": "cpu", "time_limit": "00:10:00", **QUICK}
 
 
 @pytest.fixture(scope="module")
@@ -302,6 +298,47 @@ def test_a_stopped_run_ends_its_job_with_a_checkpoint_from_which_the_next_job_co
     assert (work.control / "continued").exists()
     require_one_result(work, undisturbed)
     assert len(work.jobs) == 2
+
+
+def test_a_job_that_meets_its_time_limit_saves_first_and_is_an_error_with_its_cure(work):
+    work.settings["time_limit"] = "00:01:00"  # the warning comes a minute before, so at once
+    work.hold(1)
+    running = work.begin()
+    with pytest.raises(StageFailed, match="it reached its time limit") as failure:
+        running.result(150)
+    assert "raise time_limit" in failure.value.hint
+    assert "half_a_training.txt" in work.tree()
+    assert len(work.jobs) == 1
+
+
+def test_the_real_engine_works_on_a_node_without_anything_of_the_users_environment(
+    work, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("DEFT_PROGRESS", "0")
+    scores = "label,siamese_score,input_path,object_name\nPASS,0.1,a,b\nng,0.9,a,c\n"
+    files.write_text(tmp_path / "inference" / "inference.csv", scores)
+    classify = {"input_map": {"L": 0}, "image_ext": ".jpg"}
+    training = files.write_yaml(tmp_path / "train.yaml", {"dataset": {"classify": classify}})
+    trees = []
+    for platform in (EmbeddedPlatform(), SlurmPlatform({**QUICK, "gap_analysis": "job"})):
+        folder = files.make_folder(tmp_path / platform.name)
+        given = {"inference_results_dir": tmp_path / "inference", "train_config": training}
+        call = ToolCall(
+            category="gap_analysis",
+            action="vcn_aoi",
+            spec=files.write_yaml(folder / "spec.yaml", {"top_k_per_label": 5}),
+            overrides={**given, "results_dir": folder},
+            reads=(),
+            writes=folder,
+            log=folder / "gap.log",
+        )
+        platform.run([call], NullProgress())
+        found = {path.name: path.read_bytes() for path in files.files_below(folder)}
+        assert b"hf_secret" not in b"".join(found.values())
+        trees.append({name: content for name, content in found.items() if name != "gap.log"})
+    assert trees[0] == trees[1]
+    assert "kpi_gaps.parquet" in trees[0]
 
 
 # --- the whole loop ----------------------------------------------------------------------------

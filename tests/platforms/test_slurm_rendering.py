@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deft import files
+from deft.errors import UsageError
 from deft.platforms.base import CallIdentity, ToolCall
 from deft.platforms.containers import Image
 from deft.platforms.slurm.jobs import copy_to_job, open_job
@@ -114,6 +115,12 @@ def test_a_container_is_a_step_in_an_image_by_digest_that_sees_the_workspace_rea
         assert word in line
     spec = files.read_yaml(job.folder / "spec-0.yaml")
     assert spec["train"] == {"results_dir": str(job.work), "seed": 3}
+
+
+@pytest.mark.parametrize("name", ["a:b", "a,b"])
+def test_a_folder_whose_name_would_become_another_mount_is_refused(tmp_path, name):
+    with pytest.raises(UsageError, match="colon or a comma"):
+        prepared(tmp_path, call_in(tmp_path, reads=(tmp_path / name,)), SlurmSettings(engine="pyxis"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deft import files
+from deft.errors import UsageError
 from deft.platforms.base import ToolCall
 from deft.platforms.containers import (
     Image,
@@ -112,7 +113,7 @@ def _container_commands(job: Job, calls: Sequence[ToolCall], images: Mapping[str
     commands: Commands = []
     for number, call in enumerate(calls):
         spec = files.write_yaml(job.folder / f"spec-{number}.yaml", container_spec(call))
-        mounts = [f"{path}:{path}:ro" for path in call.reads] + [f"{job.folder}:{job.folder}"]
+        mounts = [*(_mount(path, ":ro") for path in call.reads), _mount(job.folder)]
         flags = [
             f"--container-image={enroot_name(image_of(call.category, images))}",
             f"--container-mounts={','.join(mounts)}",
@@ -122,6 +123,12 @@ def _container_commands(job: Job, calls: Sequence[ToolCall], images: Mapping[str
         words = ["srun", "--ntasks=1", "--kill-on-bad-exit=1", *flags, *container_words(call, spec)]
         commands.append((call.log, words))
     return commands
+
+
+def _mount(path: Path, flags: str = "") -> str:
+    if any(sign in str(path) for sign in ":,"):
+        raise UsageError("pyxis cannot mount a folder with a colon or a comma in its path", value=path)
+    return f"{path}:{path}{flags}"
 
 
 def enroot_name(image: Image) -> str:

@@ -159,7 +159,7 @@ class SlurmPlatform(Platform):
 
 CURES = {
     Ending.CANCELLED: "deft run goes on where the stage began, once you know who cancelled the job and why",
-    Ending.TIME: "deft run goes on from its checkpoint, or raise time_limit in specs/platforms.yaml, plan anew",
+    Ending.TIME: "deft run goes on from its checkpoint, or raise time_limit and plan anew",
     Ending.MEMORY: "raise memory in section slurm of specs/platforms.yaml and plan anew",
     Ending.NEVER: "correct section slurm of specs/platforms.yaml (scontrol show partition) and plan anew",
     Ending.UNSEEN: "put the workspace on a file system that the nodes share and may write to; read {output}",

@@ -125,6 +125,7 @@ def test_a_finished_job_of_the_same_inputs_is_taken_over_and_not_submitted_again
 def test_a_job_of_other_inputs_is_ended_and_its_result_left(stage, slurm):
     stage.run()
     old = stage.jobs[0].name
+    slurm.answer("sbatch", f"[ -s {slurm.folder}/scancel.words ] || exit 1\n{RUN_IN_FOLDER}")
     stage.run(CallIdentity(RUN, "baseline", "rca", 1, "another key"))
     assert len(slurm.words("sbatch")) == 2
     assert [f"--name={old}"] in slurm.words("scancel")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deft.errors import UsageError
@@ -40,6 +40,10 @@ def test_what_is_not_set_is_left_to_the_cluster():
     assert SlurmSettings.from_mapping({}).options(gpus=1) == ["--gres=gpu:1"]
 
 
+@example("partition", "-x")
+@example("constraint", "--uid=0")
+@example("python", "/usr/bin/python\n#SBATCH --uid=0")
+@example("memory", "1\n")
 @given(st.sampled_from(sorted(TEXTS)), NASTY | st.text(max_size=40))
 def test_no_text_smuggles_a_flag_or_a_line_into_the_command(name, text):
     try:

@@ -82,11 +82,12 @@ def run_batch(path: Path) -> int:
         say(f"ERROR {error}")
         say(FAILED)
         return 1
-    for record in records:
-        code = _run_logged(record)
-        if code != 0:
-            return code
-    return 0
+    try:
+        return next((code for record in records if (code := _run_logged(record))), 0)
+    except OSError as error:  # a call's own log takes no words: the platform hears them instead
+        say(f"ERROR the file system refused: {error}")
+        say(FAILED)
+        return 1
 
 
 def _run_logged(record: dict[str, Any]) -> int:

@@ -72,7 +72,7 @@ def _write(path: Path, content: bytes) -> None:
             raise
         free = shutil.disk_usage(path.parent).free
         raise EnvironmentMissing(
-            f"no room for a checkpoint ({len(content):,} bytes needed, {free:,} free)",
+            f"no space left on the device for a checkpoint ({len(content):,} bytes needed, {free:,} free)",
             value=path,
             hint=STORAGE_HINT,
         ) from None

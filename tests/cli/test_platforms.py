@@ -16,14 +16,14 @@ def test_the_list_names_every_platform_with_its_aliases(capsys: pytest.CaptureFi
     record = json.loads(capsys.readouterr().out)
     assert record["prompt_defaults"] == {"platform": "embedded"}
     names = {entry["name"]: entry["aliases"] for entry in record["platforms"]}
-    assert list(names) == ["embedded", "docker", "slurm", "kubernetes", "brev"]
+    assert list(names) == ["embedded", "docker", "slurm", "kubernetes", "brev", "remote-slurm"]
     assert names["slurm"] == ["cluster"]
 
 
 def test_the_list_as_text_is_one_line_a_platform(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list-tao-platforms", "--format", "text"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert lines[1].startswith("docker (also local-docker): ")
 
 

@@ -1,11 +1,12 @@
-"""Where the client and the skill scanner are kept; `python tests/client/installation.py` gets them there.
+"""Where the client, the skill scanner, NVIDIA's SDK and Ray are kept; running this file gets them there.
 
-Both come by name from the package registries of whoever runs this; both are outside the repository. What
+All come by name from the package registries of whoever runs this; all are outside the repository. What
 cannot be had is said and left out: the tests that need it then skip with that reason.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -45,6 +46,27 @@ def scanner_program() -> Path:
     return scanner_folder() / "bin" / "skill-scanner"
 
 
+def packages(section: str) -> list[str]:
+    """Return what some tests need beside their environment, each at its version."""
+    versions = yaml.safe_load((REPOSITORY / "versions.yaml").read_text(encoding="utf-8"))
+    return [f"{name}=={version}" for name, version in versions[section].items()]
+
+
+def packages_folder(section: str) -> Path:
+    """Return the folder that holds these packages, for one PYTHONPATH."""
+    return CACHE / f"{section}-{hashlib.sha256(' '.join(packages(section)).encode()).hexdigest()[:16]}"
+
+
+def sdk_folder() -> Path:
+    """Return the folder of packages with NVIDIA's SDK."""
+    return packages_folder("sdk")
+
+
+def ray_folder() -> Path:
+    """Return the folder of packages with Ray."""
+    return packages_folder("ray")
+
+
 def install_client() -> None:
     """Install the client with npm; it is complete only if it says its version."""
     npm = shutil.which("npm")
@@ -65,10 +87,35 @@ def install_scanner() -> None:
     subprocess.run([*pip, "--disable-pip-version-check", package], check=True)
 
 
+def install_packages(section: str, *options: str | Path) -> None:
+    """Install the packages into a folder that gets its name when it is complete."""
+    partial = packages_folder(section).with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--target", partial, *options, *packages(section)], check=True)
+    partial.rename(packages_folder(section))
+
+
+def install_sdk() -> None:
+    """Install NVIDIA's SDK."""
+    install_packages("sdk")
+
+
+def install_ray() -> None:
+    """Install Ray; what it shares with the environment of the tests is of the same version."""
+    install_packages("ray", "-c", REPOSITORY / "constraints.txt")
+
+
 def main() -> None:
     """Install what is missing."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    for program, install in ((client_program(), install_client), (scanner_program(), install_scanner)):
+    wanted = {
+        client_program(): install_client,
+        scanner_program(): install_scanner,
+        sdk_folder(): install_sdk,
+        ray_folder(): install_ray,
+    }
+    for program, install in wanted.items():
         if program.exists():
             continue
         sys.stdout.write(f"installing {program.name}\n")

@@ -10,9 +10,18 @@ from deft.platforms.base import Platform
 from deft.platforms.docker import DockerPlatform
 from deft.platforms.embedded import EmbeddedPlatform
 from deft.platforms.slurm.platform import SlurmPlatform
+from deft.platforms.tao_sdk.platform import BrevPlatform, KubernetesPlatform, RemoteSlurmPlatform
 
 PLATFORMS: dict[str, type[Platform]] = {
-    platform.name: platform for platform in (EmbeddedPlatform, DockerPlatform, SlurmPlatform)
+    platform.name: platform
+    for platform in (
+        EmbeddedPlatform,
+        DockerPlatform,
+        SlurmPlatform,
+        KubernetesPlatform,
+        BrevPlatform,
+        RemoteSlurmPlatform,
+    )
 }
 
 

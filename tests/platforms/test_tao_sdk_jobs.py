@@ -1,0 +1,45 @@
+"""A submission is noted before it is made and found again after a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deft.platforms.base import ToolCall
+from deft.platforms.tao_sdk.jobs import NOTE
+from tao_sdk_fixtures import Sdk, carried, order_of
+
+
+def test_no_credential_stands_in_the_command(sdk: Sdk, call: ToolCall) -> None:
+    carried(call)
+    assert "canary" not in sdk.created[0]["command"]
+
+
+def test_a_job_is_found_again_by_a_process_that_comes_after_a_kill(sdk: Sdk, call: ToolCall) -> None:
+    carried(call)
+    (call.writes / "model.pth").unlink()
+    carried(call)
+    assert (call.writes / "model.pth").exists()
+    assert len(sdk.created) == 1
+
+
+def test_a_submission_that_nobody_can_name_may_not_begin(sdk: Sdk, call: ToolCall) -> None:
+    sdk.faults = ["killed"]
+    with pytest.raises(KeyboardInterrupt):
+        carried(call)
+    carried(call)
+    assert len(sdk.created) == 2
+    nobody = order_of(sdk.created[0]["command"])
+    assert (Path(nobody["job"].removeprefix("file://")) / "withdrawn").exists()
+
+
+def test_a_request_to_stop_ends_the_job_and_keeps_what_it_has_done(sdk: Sdk, call: ToolCall) -> None:
+    def interrupt(job: str) -> None:
+        raise KeyboardInterrupt
+
+    sdk.faults, sdk.before_end = ["waits"], interrupt
+    with pytest.raises(KeyboardInterrupt):
+        carried(call)
+    assert sdk.canceled == ["job-0"]
+    assert not (call.writes / NOTE).exists()

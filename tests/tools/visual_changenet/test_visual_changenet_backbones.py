@@ -10,11 +10,11 @@ from transformers import Dinov2Config, Dinov2Model
 
 from deft.errors import EnvironmentMissing, InputRefused, UsageError
 from deft.tools.visual_changenet import backbones
+from deft.tools.visual_changenet.backbone_names import renamed
 from deft.tools.visual_changenet.backbones import (
     TRANSFORMERS,
     load_backbone,
     read_backbone,
-    renamed,
     require_transformer,
     shape_of,
 )
@@ -140,7 +140,7 @@ def test_a_backbone_of_another_width_is_refused() -> None:
 
 
 def test_weights_of_something_else_are_refused() -> None:
-    with pytest.raises(InputRefused, match="not DINOv2 or C-RADIO"):
+    with pytest.raises(InputRefused, match="not DINOv2, DINOv3, C-RADIO, SigLIP or CLIP"):
         renamed({"layer1.weight": torch.zeros(1)})
 
 

@@ -101,13 +101,21 @@ def test_the_cross_entropy_weighs_defects(compose: Compose) -> None:
     assert float(engine.loss(logits, target)) == pytest.approx(expected)
 
 
-def test_c_radio_takes_the_normalisation_it_was_trained_with(compose: Compose) -> None:
-    image = torch.full((1, 3, 2, 2), 0.5)
-    kind = {**LEARNABLE, "model__backbone__type": "c_radio_v2_vit_base_patch16_224"}
-    radio = TransformerPair(compose(**kind))._normalised(image)
-    other = TransformerPair(compose(**LEARNABLE))._normalised(image)
-    assert radio[0, 0, 0, 0] == pytest.approx((0.5 - 0.48145466) / 0.26862954)
-    assert other[0, 0, 0, 0] == pytest.approx((0.5 - 0.485) / 0.229)
+@pytest.mark.parametrize(
+    ("kind", "mean", "deviation"),
+    [
+        ("c_radio_v2_vit_base_patch16_224", 0.48145466, 0.26862954),
+        ("vit_base_clip", 0.48145466, 0.26862954),
+        ("vit_base_siglip", 0.5, 0.5),
+        ("vit_base_dinov3", 0.485, 0.229),
+    ],
+)
+def test_a_backbone_takes_the_normalisation_it_was_trained_with(
+    compose: Compose, kind: str, mean: float, deviation: float
+) -> None:
+    image = torch.full((1, 3, 2, 2), 0.25)
+    pair = TransformerPair(compose(**{**LEARNABLE, "model__backbone__type": kind}))
+    assert pair._normalised(image)[0, 0, 0, 0] == pytest.approx((0.25 - mean) / deviation)
 
 
 def test_the_rate_falls_linearly_by_epochs(compose: Compose) -> None:

@@ -1,6 +1,5 @@
-"""Pretrained backbones: which types run here, and how their published weights map onto the transformer.
+"""Pretrained backbones: which types run here, and how their weights are read and loaded.
 
-Names and shapes follow the published checkpoints (original DINOv2, its Hugging Face conversion, C-RADIO).
 What matched, what is missing and what was not used is reported at every load, because a backbone that
 silently starts from noise looks like a hard data set.
 """
@@ -26,6 +25,20 @@ def _dinov2(width: int, depth: int, heads: int) -> TransformerShape:
     return TransformerShape(width, depth, heads, patch=14, grid=37)
 
 
+def _dinov3(width: int, depth: int, heads: int) -> TransformerShape:
+    return TransformerShape(width, depth, heads, patch=16, grid=14, prefix=5, rotary=True, epsilon=1e-5)
+
+
+def _siglip(width: int, depth: int, heads: int, patch: int, hidden: int = 0) -> TransformerShape:
+    shape = TransformerShape(width, depth, heads, patch, grid=224 // patch, prefix=0, layer_scale=False)
+    return replace(shape, activation="gelu_tanh", hidden=hidden)
+
+
+def _clip(width: int, depth: int, heads: int, patch: int) -> TransformerShape:
+    shape = TransformerShape(width, depth, heads, patch, grid=224 // patch, patch_bias=False)
+    return replace(shape, layer_scale=False, activation="quick_gelu", epsilon=1e-5, input_norm=True)
+
+
 def _radio(width: int, depth: int, heads: int) -> TransformerShape:
     return TransformerShape(
         *(width, depth, heads),
@@ -42,6 +55,14 @@ TRANSFORMERS: dict[str, TransformerShape] = {
     "vit_small_dinov2": _dinov2(384, 12, 6),
     "vit_base_dinov2": _dinov2(768, 12, 12),
     "vit_large_nvdinov2": _dinov2(1024, 24, 16),
+    "vit_small_dinov3": _dinov3(384, 12, 6),
+    "vit_base_dinov3": _dinov3(768, 12, 12),
+    "vit_large_dinov3": _dinov3(1024, 24, 16),
+    "vit_base_siglip": _siglip(768, 12, 12, patch=16),
+    "vit_large_siglip": _siglip(1024, 24, 16, patch=16),
+    "vit_so400m_siglip": _siglip(1152, 27, 16, patch=14, hidden=4304),
+    "vit_base_clip": _clip(768, 12, 12, patch=32),
+    "vit_large_clip": _clip(1024, 24, 16, patch=14),
     "c_radio_v2_vit_base_patch16_224": _radio(768, 12, 12),
     "c_radio_v2_vit_large_patch16_224": _radio(1024, 24, 16),
     "c_radio_v2_vit_huge_patch16_224": _radio(1280, 32, 16),
@@ -49,30 +70,6 @@ TRANSFORMERS: dict[str, TransformerShape] = {
     "c_radio_p2_vit_huge_patch16_224_mlpnorm": _radio(1280, 32, 16),
     "c_radio_p3_vit_huge_patch16_224_mlpnorm": _radio(1280, 32, 16),
 }
-PREFIXES = (
-    *("state_dict.", "model.", "module.", "backbone."),
-    *("radio_model.model.", "radio_model.", "teacher.", "dinov2."),
-)
-
-# Published name -> name in `vision_transformer`. Names of no rule are reported as unused.
-_RENAMED = (
-    (r"patch_embed\.proj\.(weight|bias)", r"patches.\1"),
-    (r"embeddings\.patch_embeddings\.projection\.(weight|bias)", r"patches.\1"),
-    (r"patch_generator\.embedder\.weight", r"patches.weight"),
-    (r"(?:embeddings\.)?cls_token|patch_generator\.cls_token\.token", r"tokens.prefix"),
-    (r"pos_embed|embeddings\.position_embeddings|patch_generator\.pos_embed", r"tokens.positions"),
-    (r"(?:norm|layernorm)\.(weight|bias)", r"norm.\1"),
-    (r"(?:blocks|encoder\.layer)\.(\d+)\.(norm[12])\.(weight|bias)", r"blocks.\1.\2.\3"),
-    (r"blocks\.(\d+)\.attn\.(qkv|proj)\.(weight|bias)", r"blocks.\1.\2.\3"),
-    (r"encoder\.layer\.(\d+)\.attention\.output\.dense\.(weight|bias)", r"blocks.\1.proj.\2"),
-    (r"(?:blocks|encoder\.layer)\.(\d+)\.mlp\.(fc[12])\.(weight|bias)", r"blocks.\1.\2.\3"),
-    (
-        r"blocks\.(\d+)\.ls1\.gamma|encoder\.layer\.(\d+)\.layer_scale1\.lambda1",
-        r"blocks.\1\2.scale.attention",
-    ),
-    (r"blocks\.(\d+)\.ls2\.gamma|encoder\.layer\.(\d+)\.layer_scale2\.lambda1", r"blocks.\1\2.scale.mlp"),
-)
-_QUERY = re.compile(r"encoder\.layer\.(\d+)\.attention\.attention\.query\.(weight|bias)")
 
 
 @dataclass(frozen=True)
@@ -136,70 +133,20 @@ def _download(source: str) -> Path:
         ) from None
 
 
-def renamed(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Return published weights under this package's names, and the names that no rule knows."""
-    import torch
-
-    known: dict[str, Tensor] = {}
-    unused = []
-    stripped = {_without_prefix(name): value for name, value in weights.items()}
-    for name, value in stripped.items():
-        query = _QUERY.fullmatch(name)
-        if query:
-            parts = [stripped[name.replace(".query.", f".{part}.")] for part in ("query", "key", "value")]
-            known[f"blocks.{query[1]}.qkv.{query[2]}"] = torch.cat(parts)
-        elif not re.search(r"\.attention\.attention\.(key|value)\.", name):
-            target = _target(name)
-            if target:
-                known[target] = value
-            else:
-                unused.append(name)
-    return _in_shape(known), unused
-
-
-def _without_prefix(name: str) -> str:
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
-
-
-def _target(name: str) -> str | None:
-    for pattern, replacement in _RENAMED:
-        if re.fullmatch(pattern, name):
-            return re.sub(pattern, replacement, name)
-    return None
-
-
-def _in_shape(known: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Bring tokens, positions and patches into one form; a class token's own position is added to it."""
-    prefix, positions = known.get("tokens.prefix"), known.get("tokens.positions")
-    if prefix is None or positions is None:
-        raise InputRefused("backbone holds no class token or no positions: it is not DINOv2 or C-RADIO")
-    prefix, positions = prefix.reshape(1, -1, prefix.shape[-1]), positions.reshape(1, -1, positions.shape[-1])
-    if not _is_square(positions.shape[1]):
-        prefix, positions = prefix + positions[:, :1], positions[:, 1:]
-    grid = round(positions.shape[1] ** 0.5)
-    patches = known["patches.weight"]
-    if patches.ndim == 2:
-        side = round((patches.shape[1] / 3) ** 0.5)
-        patches = patches.reshape(-1, 3, side, side)
-    square = positions.transpose(1, 2).unflatten(2, (grid, grid)).contiguous()
-    return {**known, "tokens.prefix": prefix, "tokens.positions": square, "patches.weight": patches}
-
-
-def _is_square(number: int) -> bool:
-    return bool(round(number**0.5) ** 2 == number)
-
-
 def shape_of(shape: TransformerShape, weights: dict[str, Tensor]) -> TransformerShape:
     """Return a type's shape with what its weights decide: patch, grid, tokens in front, biases, scales."""
+    prefix, positions = weights.get("tokens.prefix"), weights.get("tokens.positions")
+    tokens = 0 if prefix is None else prefix.shape[1]
     return replace(
         shape,
         patch=weights["patches.weight"].shape[-1],
-        grid=weights["tokens.positions"].shape[-1],
-        prefix=weights["tokens.prefix"].shape[1],
+        grid=shape.grid if positions is None else positions.shape[-1],
+        prefix=tokens,
+        antialias=tokens > 1 and shape.interpolation == "bicubic",  # DINOv2 with registers was made so
         patch_bias="patches.bias" in weights,
         layer_scale=any(name.endswith("scale.mlp") for name in weights),
+        hidden=weights["blocks.0.fc1.bias"].shape[0] if "blocks.0.fc1.bias" in weights else shape.hidden,
+        input_norm="input_norm.weight" in weights,
     )
 
 

@@ -17,10 +17,10 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from deft.errors import InputRefused, UsageError
+from deft.tools.visual_changenet.backbone_names import renamed
 from deft.tools.visual_changenet.backbones import (
     load_backbone,
     read_backbone,
-    renamed,
     require_transformer,
     shape_of,
 )
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 LOSSES = {"euclidean": "contrastive", "learnable": "ce"}
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+_CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+NORMALISATIONS = {"radio": _CLIP, "_clip": _CLIP, "siglip": ((0.5,) * 3, (0.5,) * 3)}
+"""What families other than DINO were trained with; taken where the spec has ImageNet's, its default."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STDS = ((0.229, 0.224, 0.225), (0.226, 0.226, 0.226))
 
@@ -100,7 +102,9 @@ class TransformerPair:
                     f"checkpoint was trained with {name}={trained.get(name)}, the spec says {value}",
                     value=path,
                 )
-        self._shape = TransformerShape(**{name: trained[name] for name in asdict(self._shape)})
+        self._shape = TransformerShape(
+            **{name: trained[name] for name in asdict(self._shape) if name in trained}
+        )
 
     def build(self, *, pretrained: bool) -> nn.ModuleDict:
         """Return the network: the backbone, with its pretrained weights if asked for, and the comparison."""
@@ -143,8 +147,9 @@ class TransformerPair:
         options = self._config.dataset.classify.augmentation_config
         mean, std = tuple(options.rgb_input_mean), tuple(options.rgb_input_std)
         is_default = _close(mean, IMAGENET_MEAN) and any(_close(std, known) for known in IMAGENET_STDS)
-        if "radio" in self._kind and is_default:
-            mean, std = CLIP_MEAN, CLIP_STD
+        if is_default:
+            trained = [values for family, values in NORMALISATIONS.items() if family in self._kind]
+            mean, std = (trained or [(mean, std)])[0]
         centre, spread = (torch.tensor(values)[:, None, None] for values in (mean, std))
         return (images - centre) / spread
 

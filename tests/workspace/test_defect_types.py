@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deft.errors import InputRefused
 from deft.workspace.defect_types import defect_types
@@ -83,3 +86,12 @@ def test_two_types_for_one_stem_are_refused(spec_file) -> None:
 def test_a_stem_that_calls_a_defect_PASS_is_refused() -> None:
     with pytest.raises(InputRefused, match="PASS"):
         defect_types(["x+PASS_1"], None)
+
+
+@given(st.text("a+_1٣ \n", max_size=12))
+def test_the_type_in_a_stem_is_what_stands_between_the_last_plus_and_the_number(stem: str) -> None:
+    found = re.fullmatch(r".+\+(?P<label>.+)_\d+", stem, re.DOTALL)
+    try:
+        assert defect_types([stem], None)[stem] == (found["label"].strip().lower() if found else "ng")
+    except InputRefused:
+        assert found

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 HIDDEN = "[redacted]"
 MIN_LENGTH = 6
-SECRET_NAME = re.compile(r"(?i).*(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTH|COOKIE).*")
-SETTING = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$", re.MULTILINE)
+SECRET_NAME = re.compile(r"(?i)KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTH|COOKIE")
+SETTING = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*=(.*)$", re.MULTILINE)
 HARMLESS = re.compile(r"(?i)true|false|none|null|default|disabled|enabled|/.*|~/.*")
 RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[^\s/:]{16,}")
 TOKEN = re.compile(
     r"hf_[A-Za-z0-9]{16,}|nvapi-[A-Za-z0-9_-]{16,}|gl(?:pat|dt|rt|ptt)-[A-Za-z0-9_-]{16,}"
     r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|(?:AKIA|ASIA)[0-9A-Z]{16}"
-    r"|sk-[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+"
+    r"|sk-[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|eyJ[\w-]{10,1000}\.[\w-]{10,}\.[\w-]+"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-{5}.*?(?:-----END [A-Z ]*PRIVATE KEY-{5}|$)"
     r"|(?<=://)[^/\s:@\"']{1,100}:[^/\s:@\"']{3,}(?=@)",
     re.DOTALL,
@@ -39,10 +39,10 @@ LONG_RUN = 65536  # longer runs of base64 are pictures
 
 def known_secrets(environment: Mapping[str, str], files: list[str]) -> set[str]:
     """Return the values of credentials in an environment and in `.env` files."""
-    found = {value for name, value in environment.items() if SECRET_NAME.fullmatch(name)}
+    found = {value for name, value in environment.items() if SECRET_NAME.search(name)}
     for path in files:
-        settings = [(name, value.strip("\"'")) for name, value in SETTING.findall(_read(path))]
-        found |= {value for name, value in settings if SECRET_NAME.fullmatch(name) or RANDOM.fullmatch(value)}
+        settings = [(name, value.strip().strip("\"'")) for name, value in SETTING.findall(_read(path))]
+        found |= {value for name, value in settings if SECRET_NAME.search(name) or RANDOM.fullmatch(value)}
     return {value for value in found if len(value) >= MIN_LENGTH and not HARMLESS.fullmatch(value)}
 
 

@@ -29,7 +29,9 @@ BLOCK = re.compile(
     r"^<!-- write: (?P<name>[a-z-]+) -->\n(?P<text>.*?)^<!-- /write -->$", re.MULTILINE | re.DOTALL
 )
 HEADING = re.compile(r"^#{1,6}[ \t]+(?:\d+[.)]?[ \t]+)?(.+?)[ \t]*#*$", re.MULTILINE)
-NO_PROSE = re.compile(r"<!--.*?-->|`[^`\n]*`|^[ \t]*(?:\d+[.)]|#+)[ \t]", re.MULTILINE | re.DOTALL)
+MARKS = r"`[^`\n]*`|^[ \t]*(?:\d+[.)]|#+)[ \t]"
+NO_PROSE = re.compile("<!--.*?-->|" + MARKS, re.MULTILINE | re.DOTALL)
+NO_PROSE_NOR_COMMENT = re.compile(MARKS, re.MULTILINE)
 NUMBER = re.compile(
     r"(?<![\w.,-])[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?![\w-])"
 )
@@ -136,9 +138,15 @@ def _numbers_unknown(text: str, facts: dict[str, Any]) -> Iterator[str]:
     values = [value for value in facts.values() if isinstance(value, (int, float))]
     values += [_value(number) for number in NUMBER.findall(BLOCK.sub("", text))]
     for block in BLOCK.finditer(text):
-        for number in NUMBER.findall(NO_PROSE.sub(" ", block["text"])):
+        for number in NUMBER.findall(_prose(block["text"])):
             if not any(_states(number, value) for value in values):
                 yield "{} says {}, which is no fact of this report".format(block["name"], number)
+
+
+def _prose(text: str) -> str:
+    """Return a text without comments, code and list marks; a comment is looked for only where one can end."""
+    closed, end, rest = text.rpartition("-->")
+    return NO_PROSE.sub(" ", closed + end) + NO_PROSE_NOR_COMMENT.sub(" ", end + rest)
 
 
 def _value(number: str) -> float:

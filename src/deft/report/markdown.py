@@ -109,4 +109,5 @@ def without_prose(text: str) -> str:
 
 def word_count(text: str) -> int:
     """Count words as a reader does: comments, rules and the bars of tables are none."""
-    return sum(any(map(str.isalnum, word)) for word in COMMENT.sub("", text).split())
+    closed, end, rest = text.rpartition("-->")  # no comment is looked for behind the last that can end
+    return sum(any(map(str.isalnum, word)) for word in (COMMENT.sub("", closed + end) + rest).split())

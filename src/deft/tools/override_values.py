@@ -23,7 +23,10 @@ CLOSING = {"[": "]", "{": "}"}
 def parse_value(text: str) -> object:
     """Return the value that a text stands for; an unclosed quote or bracket is refused."""
     reader = _Reader(text.strip())
-    value = reader.value(stops="")
+    try:
+        value = reader.value(stops="")
+    except (RecursionError, ValueError):  # ten thousand brackets, or as many digits
+        raise reader.refusal("it is nested too deeply or has too many digits") from None
     if not reader.at_end():
         raise reader.refusal("text follows the closing quote or bracket")
     return value

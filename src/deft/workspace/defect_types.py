@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from deft.workspace.rows import PASS, can_stand_in_a_row, normalise_label
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp")
 UNKNOWN_DEFECT = "ng"
-TYPE_IN_STEM = re.compile(r".+\+(?P<label>.+)_\d+")
 LISTED = 10
 
 
@@ -37,8 +35,11 @@ def defect_types(stems: Iterable[str], defect_spec: Path | None) -> dict[str, st
 
 
 def _type_in_stem(stem: str) -> str:
-    found = TYPE_IN_STEM.fullmatch(stem)
-    return _defect_label(found["label"], stem) if found else UNKNOWN_DEFECT
+    """Read `<x>+<type>_<n>` from its end on: a pattern would try every plus sign with every underscore."""
+    body, _, number = stem.rpartition("_")
+    front, _, label = body[:-1].rpartition("+")
+    is_typed = bool(front) and number.isdecimal()
+    return _defect_label(label + body[-1:], stem) if is_typed else UNKNOWN_DEFECT
 
 
 def _defect_label(text: str, origin: object) -> str:

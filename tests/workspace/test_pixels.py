@@ -10,7 +10,7 @@ from PIL import Image
 
 from deft.errors import InputRefused
 from deft.workspace import pixels
-from deft.workspace.pixels import PictureReader, difference_hash, read_picture
+from deft.workspace.pixels import Picture, PictureReader, difference_hash, read_picture
 
 
 def save(path: Path, array: np.ndarray, **options: object) -> str:
@@ -56,16 +56,58 @@ def test_a_picture_of_one_colour_is_uniform(tmp_path: Path, ramp: np.ndarray) ->
     assert not read_picture(save(tmp_path / "b.png", ramp)).is_uniform
 
 
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note what is decoded, by a process that remembers nothing yet."""
+    paths: list[str] = []
+    read = pixels.read_picture
+    monkeypatch.setattr(pixels, "_REMEMBERED", {})
+    monkeypatch.setattr(pixels, "read_picture", lambda path: paths.append(path) or read(path))
+    return paths
+
+
 def test_one_content_is_decoded_once_under_all_its_names(
-    tmp_path: Path, ramp: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ramp: np.ndarray, decoded: list[str]
 ) -> None:
     paths = [save(tmp_path / f"{n}.png", ramp) for n in range(3)]
-    decoded: list[str] = []
-    read = pixels.read_picture
-    monkeypatch.setattr(pixels, "read_picture", lambda path: decoded.append(path) or read(path))
     reader = PictureReader()
     assert len({reader.picture(path).pixels for path in paths}) == 1
     assert decoded == paths[:1]
+
+
+def test_the_next_reader_hashes_anew_and_decodes_only_new_content(
+    tmp_path: Path, ramp: np.ndarray, decoded: list[str]
+) -> None:
+    path = save(tmp_path / "a.png", ramp)
+    first = PictureReader().picture(path)
+    assert PictureReader().picture(path) == first
+    assert decoded == [path]
+    save(tmp_path / "a.png", 255 - ramp)
+    assert PictureReader().picture(path).pixels != first.pixels
+    assert decoded == [path, path]
+
+
+def test_what_changed_while_it_was_decoded_is_not_remembered(
+    tmp_path: Path, ramp: np.ndarray, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read = save(tmp_path / "a.png", ramp), pixels.read_picture
+
+    def changed(path: str) -> Picture:
+        save(tmp_path / "a.png", 255 - ramp)
+        return read(path)
+
+    monkeypatch.setattr(pixels, "read_picture", changed)
+    PictureReader().picture(path)
+    assert not pixels._REMEMBERED
+
+
+def test_a_process_remembers_a_bounded_number_of_pictures(
+    tmp_path: Path, ramp: np.ndarray, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pixels, "MOST_REMEMBERED", 2)
+    for number in range(5):
+        PictureReader().picture(save(tmp_path / f"{number}.png", ramp + number))
+    assert len(pixels._REMEMBERED) <= 2
 
 
 def test_a_picture_that_is_missing_or_broken_is_refused_by_name(tmp_path: Path) -> None:

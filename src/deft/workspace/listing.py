@@ -23,7 +23,7 @@ class Listing:
         return name in names
 
     def _file_names(self, folder: str) -> frozenset[str]:
-        if not self._roots.hold(folder):
+        if not os.path.isdir(folder) or not self._roots.hold(folder):  # the first costs a hundredth
             return frozenset()
         try:
             with os.scandir(folder) as entries:

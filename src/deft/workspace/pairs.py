@@ -75,7 +75,7 @@ def _pictures(folder: Path) -> dict[str, Path]:
     if not entries:
         raise InputRefused("folder of pre-generated pictures is empty", value=folder)
     _refuse_stems(entries, folder)
-    Roots.of(folder).require(entries)
+    Roots.of(folder).require(entry for entry in entries if entry.is_symlink())  # the others lie in it
     return {entry.stem: entry for entry in entries}
 
 

@@ -32,8 +32,15 @@ class Picture:
     thumbnail: npt.NDArray[np.uint8]
 
 
+_REMEMBERED: dict[str, Picture] = {}
+MOST_REMEMBERED = 65_536
+
+
 class PictureReader:
-    """Decode each distinct file content once, whatever it is called; nothing outlives the reader."""
+    """Decode each distinct file content once, whatever it is called.
+
+    Files are hashed anew by every reader; what a content decodes to is remembered for the process.
+    """
 
     def __init__(self) -> None:
         self._contents: dict[str, str] = {}
@@ -51,7 +58,7 @@ class PictureReader:
             open_image(path)
         content = self.content(path)
         if content not in self._pictures:
-            self._pictures[content] = read_picture(path)
+            self._pictures[content] = _REMEMBERED.get(content) or _decoded(path, content)
         return self._pictures[content]
 
     def read_all(self, paths: Iterable[str], progress: Progress | None = None) -> None:
@@ -63,6 +70,16 @@ class PictureReader:
         ):
             for _ in pool.map(self.picture, distinct, chunksize=32):
                 task.advance()
+
+
+def _decoded(path: str, content: str) -> Picture:
+    """Decode a picture, and remember it if the file still holds the content that was hashed."""
+    picture = read_picture(path)
+    if files.sha256_of_file(Path(path)) == content:
+        if len(_REMEMBERED) >= MOST_REMEMBERED:
+            _REMEMBERED.clear()
+        _REMEMBERED[content] = picture
+    return picture
 
 
 def read_picture(path: str) -> Picture:

@@ -13,6 +13,7 @@ import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,7 @@ def _ragged(row: Any, path: Path) -> InputRefused:
     return InputRefused(fact, value=path, hint="quote a cell that holds a comma")
 
 
+@lru_cache(65_536)
 def can_stand_in_a_row(text: str) -> bool:
     """Say whether a name may become a required cell: Unicode, not blank, no control, formula or path out."""
     try:

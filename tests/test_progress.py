@@ -137,3 +137,9 @@ def test_a_progress_line_is_read() -> None:
 )
 def test_another_line_is_not_taken_for_progress(line: str) -> None:
     assert parse_progress_line(line) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "[" * 100_000])
+def test_damaged_progress_is_no_progress(tmp_path: Path, content: str) -> None:
+    (tmp_path / "progress.json").write_text(content)
+    assert read_progress(tmp_path / "progress.json") is None

@@ -15,7 +15,7 @@ from deft.run.gate import require_approval
 from deft.run.log import LoopLog
 from deft.run.seeding import seed_baseline
 from deft.run.spot_check import awaits_eyes, record_nobody_looked
-from deft.run.state import fold, write_state
+from deft.run.state import fold, read_plan, write_state
 from deft.run.transitions import next_stage, stop_reason
 from deft.stages.anomalygen import Anomalygen
 from deft.stages.base import Stage, StageContext
@@ -48,7 +48,7 @@ def run_loop(
     Every stage is preceded by a look at the approval. Raises DeftError where a stage fails; the
     failure is then in the log.
     """
-    plan: Record = files.read_json(run.plan)
+    plan: Record = read_plan(run)
     log = LoopLog(run.log)
     platform = platform_named(plan["platform"], plan.get("platform_settings"))
     if next_stage(log.read(), plan) is not None:

@@ -203,12 +203,12 @@ class FileProgress:
 
 
 def read_progress(path: Path) -> dict[str, object] | None:
-    """Return what `FileProgress` last wrote, or None when no task is open."""
+    """Return what `FileProgress` last wrote, or None when no task is open or the file is damaged."""
     try:
-        record: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
-    return record
+    return record if isinstance(record, dict) else None
 
 
 # --- lines between processes -----------------------------------------------------------------

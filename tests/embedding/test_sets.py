@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from deft.embedding.sets import (
+    FINGERPRINT_KEY,
+    REFERENCE_KEY,
     EmbeddingSet,
     PoolReference,
     read_arrow,
@@ -145,6 +147,16 @@ def test_a_pool_lends_its_statistics_to_the_last_bit(tmp_path: Path) -> None:
     assert found.statistics.digest() == statistics.digest()
     np.testing.assert_array_equal(found.statistics.means[0], statistics.means[0])
     assert (found.fingerprint, found.calibration) == (FINGERPRINT, ("a.png",))
+
+
+@pytest.mark.parametrize(
+    "record", ["{}", '{"means": 1}', '{"means": [["x"]], "deviations": []}', "[" * 100_000]
+)
+def test_a_pool_whose_statistics_are_damaged_lends_nothing(tmp_path: Path, record: str) -> None:
+    metadata = {FINGERPRINT_KEY: b"{}", REFERENCE_KEY: record.encode()}
+    pq.write_table(pa.schema([]).with_metadata(metadata).empty_table(), tmp_path / "pool.parquet")
+    with pytest.raises(InputRefused, match=r"pool\.parquet"):
+        PoolReference.read(tmp_path / "pool.parquet")
 
 
 def test_a_table_that_is_no_pool_lends_nothing(tmp_path: Path) -> None:

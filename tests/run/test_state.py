@@ -13,7 +13,7 @@ import pytest
 from deft import files
 from deft.errors import Corruption
 from deft.run.log import LoopLog, read
-from deft.run.state import fold, rebuild, write_state
+from deft.run.state import fold, read_plan, rebuild, write_state
 from deft.workspace.layout import RunFolder
 
 Entry = dict[str, Any]
@@ -206,6 +206,13 @@ def test_a_deleted_state_comes_back_to_the_byte(
     run.state.write_text("{}")
     rebuild(run)
     assert run.state.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["null", "{}", '{"settings": []}', "[" * 100_000])
+def test_a_plan_that_is_none_is_corruption_by_its_name(run: RunFolder, content: str) -> None:
+    run.plan.write_text(content)
+    with pytest.raises(Corruption, match=r"plan"):
+        read_plan(run)
 
 
 def test_a_state_that_breaks_its_schema_is_not_written(

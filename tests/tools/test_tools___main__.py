@@ -103,6 +103,17 @@ def test_a_batch_that_cannot_be_read_or_names_no_command_fails(
     assert "ERROR no such command: gap_analysis vcn" in log.read_text()
 
 
+def test_a_batch_whose_log_cannot_be_opened_says_so_to_whoever_started_it(
+    keys: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = tmp_path / "calls.json"
+    batch.write_text(json.dumps([_call(keys, tmp_path)]))
+    assert main(["--batch", str(batch)]) == 1
+    said = capsys.readouterr().out
+    assert "ERROR the file system refused: [Errno 21] Is a directory" in said
+    assert said.endswith(FAILED)
+
+
 def test_a_second_call_appends_to_the_log(keys: dict[str, str], tmp_path: Path) -> None:
     log = tmp_path / "call.log"
     (tmp_path / "calls.json").write_text(json.dumps([_call(keys, log), _call(keys, log)]))

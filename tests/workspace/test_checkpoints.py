@@ -54,6 +54,21 @@ def test_a_torn_line_of_the_status_is_passed_over(folder):
     assert len(status_records(folder)) == 1
 
 
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"message": "Training loop in progress", "epoch": NaN}'])
+def test_a_line_that_no_training_writes_is_passed_over(folder, line):
+    write_status(folder, {0: 0.5}, extra=line)
+    assert recorded_losses(folder) == {0: 0.5}
+    assert epochs_done(folder) == (0, None)
+
+
+@pytest.mark.parametrize("kpi", ["[]", "null", '{"val_loss": []}', '{"val_loss": 1e400}', "{}"])
+def test_a_validation_without_a_number_does_not_count(folder, kpi):
+    write_status(
+        folder, {0: 0.5}, extra=f'{{"message": "Eval metrics generated.", "epoch": 1, "kpi": {kpi}}}'
+    )
+    assert recorded_losses(folder) == {0: 0.5}
+
+
 def test_other_files_are_no_checkpoints(folder):
     (folder / "model_epoch_x_step_1.pth").write_text("")
     assert list(checkpoints(folder)) == [0, 1, 2, 3]

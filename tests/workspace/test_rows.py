@@ -252,3 +252,8 @@ def test_a_prefixed_path_stands_once_below_its_prefix(parts: list[str]) -> None:
     prefixed = rows.prefix_rows(table, "kpi/images/")
     assert prefixed.loc[0, "input_path"] == f"kpi/images/{path}"
     assert prefixed.loc[0, "golden_path"] == "/" + path
+
+
+def test_a_header_longer_than_any_name_is_refused(table_file) -> None:
+    with pytest.raises(InputRefused, match="header is not readable CSV"):
+        rows.read_table(table_file(header="x" * 2**20 + "," + HEADER))

@@ -7,12 +7,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from deft import files
 from deft.errors import DeftError, StateConflict
 from deft.run.lock import holder
 from deft.run.log import read
 from deft.run.spot_check import VERDICTS, awaits_eyes, rca_folder, samples
-from deft.run.state import fold
+from deft.run.state import fold, read_plan
 from deft.run.transitions import next_stage
 from deft.runner import RUNNING, STOPPED, outcome_of, progress_of
 from deft.untrusted import untrusted, visible
@@ -39,7 +38,7 @@ def find_run(path: Path) -> RunFolder:
 
 def answer(run: RunFolder) -> Record:
     """Return where a run stands, as `deft run`, `status` and `next` say it."""
-    plan: Record = files.read_json(run.plan)
+    plan: Record = read_plan(run)
     entries = read(run.log)
     state = fold(plan, entries)
     status = _status(run, plan, entries)
@@ -186,7 +185,7 @@ def unfinished(workspace: Workspace) -> RunFolder | None:
     """Return the newest run of a workspace that has work left, or None."""
     for run in reversed(workspace.runs()):
         try:
-            if run.plan.is_file() and next_stage(read(run.log), files.read_json(run.plan)) is not None:
+            if run.plan.is_file() and next_stage(read(run.log), read_plan(run)) is not None:
                 return run
         except DeftError:
             continue

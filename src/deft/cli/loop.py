@@ -179,12 +179,12 @@ def spot_check(place: Path, verdicts: tuple[str, ...]) -> None:
 
 
 def _record_verdicts(run: RunFolder, verdicts: tuple[str, ...]) -> dict[str, Any]:
-    from deft import files
     from deft.run.gate import require_approval
     from deft.run.log import LoopLog
     from deft.run.spot_check import record_verdicts
+    from deft.run.state import read_plan
 
-    plan = files.read_json(run.plan)
+    plan = read_plan(run)
     require_approval(run, plan)
     return record_verdicts(run, plan, LoopLog(run.log), verdicts)
 

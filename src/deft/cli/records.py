@@ -104,14 +104,14 @@ def align_token_usage(
     log_path: Path, transcripts: tuple[Path, ...], project_dir: Path | None, cwd: Path | None, dry_run: bool
 ) -> None:
     """Attribute the tokens of a client's transcripts to the stages of a log, as one note in it."""
-    from deft import files
     from deft.run.by_hand import guarding_run, require_guard
+    from deft.run.state import read_plan
     from deft.run.tokens import align_token_usage as align
     from deft.run.tokens import project_folder, transcript_files, with_subagents
 
     guarded = require_guard(log_path)
     run = guarding_run(log_path)
-    created_at = files.read_json(run.plan)["created_at"] if run else None
+    created_at = read_plan(run)["created_at"] if run else None
     named = [path for transcript in transcripts for path in with_subagents(transcript)]
     chosen = named or transcript_files(project_dir or project_folder(cwd or Path.cwd()))
     usage = align(log_path, chosen, created_at=created_at, dry_run=dry_run)

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deft import files
 from deft.cli.answers import find_run, unfinished
 from deft.cli.output import say
 from deft.preflight.inspect import require_unchanged_images
@@ -15,6 +14,7 @@ from deft.run.gate import check_drift, open_run, pending_run, require_approval
 from deft.run.lock import holder
 from deft.run.log import read
 from deft.run.spot_check import awaits_eyes
+from deft.run.state import read_plan
 from deft.run.transitions import next_stage
 from deft.runner import join_runner, outcome_of, progress_of, start_runner
 from deft.workspace.layout import RUN_NAME, RunFolder, Workspace
@@ -34,14 +34,14 @@ def start_or_join(place: Path, *, until_judgement: bool) -> RunFolder:
     elif holder(run) is not None or not _has_work(run, until_judgement=until_judgement):
         return run
     else:
-        _require_as_agreed(run, files.read_json(run.plan))
+        _require_as_agreed(run, read_plan(run))
     start_runner(run, until_judgement=until_judgement)
     return run
 
 
 def _has_work(run: RunFolder, *, until_judgement: bool) -> bool:
     """Say whether a runner has something to do: one that would only find that eyes are needed has not."""
-    plan, entries = files.read_json(run.plan), read(run.log)
+    plan, entries = read_plan(run), read(run.log)
     if next_stage(entries, plan) is None:
         return False
     return not (until_judgement and awaits_eyes(run, plan, entries))

@@ -87,7 +87,12 @@ class PoolReference:
             raise InputRefused(
                 "table carries no statistics of a pool", value=path, hint="embed the pool with deft_pair"
             )
-        return cls(fingerprint, PoolStatistics.from_record(record), tuple(record["calibration"]))
+        try:
+            return cls(fingerprint, PoolStatistics.from_record(record), tuple(record["calibration"]))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise InputRefused(
+                "statistics of a pool are damaged", value=path, hint="embed the pool again"
+            ) from None
 
     def to_record(self) -> dict[str, object]:
         """Return what the table's metadata holds beside the fingerprint."""
@@ -192,7 +197,7 @@ def metadata_record(metadata: Mapping[bytes, bytes], key: bytes, path: Path) -> 
         return None
     try:
         record = json.loads(metadata[key])
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise InputRefused(f"metadata {key.decode()} is not a JSON object", value=path)

@@ -79,7 +79,7 @@ def read_record(path: str) -> dict[str, Any] | None:
     try:
         with open(path, "rb") as stream:
             record = json.loads(stream.read().decode("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 

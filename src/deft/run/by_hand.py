@@ -16,7 +16,7 @@ from deft.errors import InputRefused, StateConflict, UsageError
 from deft.run.gate import require_approval
 from deft.run.handoff import runnable_spec, write_handoff
 from deft.run.log import LoopLog, read
-from deft.run.state import fold, write_state
+from deft.run.state import fold, read_plan, write_state
 from deft.schemas import validate
 from deft.workspace.layout import RUN_NAME, RunFolder
 
@@ -36,7 +36,7 @@ def require_guard(path: Path) -> bool:
     """Return whether a plan guards this path; raise NotApproved if it does and nobody approved it."""
     run = guarding_run(path)
     if run is not None:
-        require_approval(run, files.read_json(run.plan))
+        require_approval(run, read_plan(run))
     return run is not None
 
 
@@ -56,7 +56,7 @@ def log_stage(log_path: Path, entry: Record) -> Record:
     written = LoopLog(log_path).append({**entry, "kind": "manual"})
     run = guarding_run(log_path)
     if guarded and run is not None:
-        write_state(run, files.read_json(run.plan), read(log_path))
+        write_state(run, read_plan(run), read(log_path))
     return written
 
 
@@ -125,7 +125,7 @@ def hand_over(results_dir: Path) -> Record:
     folder = results_dir.expanduser().resolve()
     run = guarding_run(folder)
     if run is not None:
-        plan = files.read_json(run.plan)
+        plan = read_plan(run)
         require_approval(run, plan)
         return write_handoff(run, fold(plan, read(run.log)), run.root)
     state = files.read_json(folder / "deft_state.json")

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from deft import files
 from deft.errors import StateConflict
 from deft.run.gate import require_approval
 from deft.run.lock import RunLock, holder
 from deft.run.log import LoopLog, read
-from deft.run.state import fold, write_state
+from deft.run.state import fold, read_plan, write_state
 from deft.workspace.layout import RunFolder
 
 
@@ -23,7 +22,7 @@ def superfluous_checkpoints(run: RunFolder) -> list[Path]:
     """
     if holder(run) is not None:
         raise StateConflict("run is busy", value=run.root, hint=f"deft stop {shlex.quote(str(run.root))}")
-    state = fold(files.read_json(run.plan), read(run.log))
+    state = fold(read_plan(run), read(run.log))
     found: list[Path] = []
     for name, phase in state["iterations"].items():
         if phase["stages"].get("train", {}).get("status") == "ok":
@@ -38,7 +37,7 @@ def remove_checkpoints(run: RunFolder, paths: Iterable[Path]) -> None:
 
     What a killed call has logged and not removed is removed without a second line.
     """
-    plan: dict[str, Any] = files.read_json(run.plan)
+    plan: dict[str, Any] = read_plan(run)
     require_approval(run, plan)
     listed = {path.relative_to(run.root).as_posix(): path for path in paths}
     with RunLock(run):

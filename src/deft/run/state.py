@@ -211,6 +211,11 @@ def write_state(run: RunFolder, plan: State, entries: Sequence[Entry]) -> State:
 
 def rebuild(run: RunFolder) -> State:
     """Write the state anew from `plan.json` and the log alone; the bytes are those that were there."""
-    plan = files.read_json(run.plan)
+    return write_state(run, read_plan(run), read(run.log))
+
+
+def read_plan(run: RunFolder) -> State:
+    """Read the plan of a run; one that breaks its schema is corruption."""
+    plan: State = files.read_json(run.plan)
     validate(plan, "plan")
-    return write_state(run, plan, read(run.log))
+    return plan

@@ -22,6 +22,7 @@ LOOP_START, EPOCH, VALIDATION = (
     "Training loop in progress",
     "Eval metrics generated.",
 )
+NO_NUMBER = (KeyError, TypeError, ValueError, OverflowError)
 
 
 def checkpoint_name(epoch: int, step: int) -> str:
@@ -48,7 +49,7 @@ def status_records(folder: Path) -> list[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
             records.append(record)
@@ -59,19 +60,33 @@ def recorded_losses(folder: Path) -> dict[int, float]:
     """Return the validation loss of every epoch that `status.json` calls validated; the last word counts."""
     losses: dict[int, float] = {}
     for epoch, record in _validations(status_records(folder), _validation_interval(folder)):
-        kpi = record.get("kpi")
-        loss = float(kpi.get("val_loss", math.nan)) if isinstance(kpi, dict) else math.nan
+        loss = _validation_loss(record)
         if math.isfinite(loss):
             losses[epoch] = loss
     return dict(sorted(losses.items()))
 
 
+def _validation_loss(record: dict[str, Any]) -> float:
+    try:
+        return float(record["kpi"]["val_loss"])
+    except NO_NUMBER:
+        return math.nan
+
+
+def _whole(record: dict[str, Any], name: str) -> int | None:
+    """Return a whole number of a record, None where it has none: another program may write anything."""
+    try:
+        return int(record[name])
+    except NO_NUMBER:
+        return None
+
+
 def epochs_done(folder: Path) -> tuple[int, int | None]:
     """Return how many epochs a training has finished, and of how many, as far as `status.json` says."""
     for record in reversed(status_records(folder)):
-        if record.get("message") == EPOCH and "epoch" in record:
-            total = int(record["max_epoch"]) + 1 if "max_epoch" in record else None
-            return int(record["epoch"]) + 1, total
+        epoch, last = _whole(record, "epoch"), _whole(record, "max_epoch")
+        if record.get("message") == EPOCH and epoch is not None:
+            return epoch + 1, None if last is None else last + 1
     return 0, None
 
 
@@ -85,11 +100,11 @@ def _validations(records: list[dict[str, Any]], interval: int) -> Iterator[tuple
         for position, record in enumerate(segment):
             if record["message"] != VALIDATION:
                 continue
-            epoch = record.get("epoch")
+            epoch = _whole(record, "epoch")
             if epoch is None:
                 epoch = _told_epoch(segment, position, interval, comes_first=comes_first)
             if epoch is not None:
-                yield int(epoch), record
+                yield epoch, record
 
 
 def _training_loops(records: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -98,9 +113,13 @@ def _training_loops(records: list[dict[str, Any]]) -> list[list[dict[str, Any]]]
     for record in records:
         if record.get("message") == LOOP_START:
             loops.append([])
-        elif record.get("message") == VALIDATION or (record.get("message") == EPOCH and "epoch" in record):
+        elif record.get("message") == VALIDATION or _is_epoch(record):
             loops[-1].append(record)
     return loops
+
+
+def _is_epoch(record: dict[str, Any]) -> bool:
+    return record.get("message") == EPOCH and _whole(record, "epoch") is not None
 
 
 def _told_epoch(loop: list[dict[str, Any]], position: int, interval: int, *, comes_first: bool) -> int | None:
@@ -119,7 +138,7 @@ def _validation_interval(folder: Path) -> int:
     try:
         settings = read_yaml(path) if path.is_file() else {}
         return max(1, int(settings["train"]["validation_interval"]))
-    except (KeyError, TypeError, ValueError, InputRefused):
+    except (*NO_NUMBER, InputRefused):
         return 1
 
 

@@ -1,8 +1,8 @@
 """Write requirements.lock and requirements-test.lock: each pin of constraints.txt but torch, with its hashes.
 
-Run it in the test environment after a pin changed: `"$(bin/deft --environment test)" .ci/lock.py`. pip itself
-names the file that it would install on each kind of machine below, from whatever index it is configured with;
-an index that changes a file later is then refused by `pip --require-hashes`.
+Run it with an environment that has the packages after a pin changed: `PYTHON .ci/lock.py`. pip names the
+file that it would install on each kind of machine below, from whatever index it is configured with; an index
+that changes a file later is then refused by `pip --require-hashes`. What is locked already keeps its hashes.
 """
 
 from __future__ import annotations
@@ -66,23 +66,57 @@ def _is_asked(inner: Requirement, extras: set[str]) -> bool:
     return any(inner.marker is not None and inner.marker.evaluate({"extra": extra}) for extra in extras)
 
 
-def hashes(lines: list[str]) -> dict[str, set[str]]:
+def locked() -> dict[str, set[str]]:
+    """Return the hashes of every pin that stands in the locks."""
+    found: dict[str, set[str]] = {}
+    for path in ROOT.glob("requirements*.lock"):
+        for entry in path.read_text(encoding="utf-8").replace(" \\\n", " ").splitlines():
+            pin, *given = entry.split()
+            if given and given[0].startswith("--hash="):
+                found[pin] = {one.rpartition(":")[2] for one in given}
+    return found
+
+
+def hashes(pins: list[str]) -> dict[str, set[str]]:
     """Ask pip, machine by machine, for the sha256 of the file of every pin."""
     found: dict[str, set[str]] = defaultdict(set)
+    for python in PYTHONS if pins else ():
+        for machine, tags in MACHINES.items():
+            sys.stderr.write(f"Python {python}, {machine}\n")
+            target = [f"--python-version={python}", *(f"--platform={tag}" for tag in tags)]
+            for name, sha256 in asked(pins, target):
+                found[name].add(sha256)
+    return found
+
+
+def asked(pins: list[str], target: list[str]) -> list[tuple[str, str]]:
+    """Return name and sha256 of what pip would install; a pin without a file for a machine is left out."""
     with tempfile.TemporaryDirectory() as folder:
         wanted, report = Path(folder, "wanted.txt"), Path(folder, "report.json")
-        wanted.write_text("\n".join(lines), encoding="utf-8")
-        for python in PYTHONS:
-            for machine, tags in MACHINES.items():
-                sys.stderr.write(f"Python {python}, {machine}\n")
-                command = [sys.executable, "-m", "pip", "install", "-qq", "--dry-run", "--ignore-installed"]
-                command += ["--no-deps", "--only-binary=:all:", f"--target={folder}", f"--report={report}"]
-                command += [f"--python-version={python}", *(f"--platform={tag}" for tag in tags)]
-                subprocess.run([*command, "-r", str(wanted)], check=True)
-                for item in json.loads(report.read_text(encoding="utf-8"))["install"]:
-                    sha256 = item["download_info"]["archive_info"]["hashes"]["sha256"]
-                    found[normal_form(item["metadata"]["name"])].add(sha256)
-    return found
+        wanted.write_text("\n".join(pins), encoding="utf-8")
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-qq",
+            "--dry-run",
+            "--ignore-installed",
+            "--no-deps",
+        ]
+        command += [
+            "--only-binary=:all:",
+            f"--target={folder}",
+            f"--report={report}",
+            *target,
+            "-r",
+            str(wanted),
+        ]
+        if subprocess.run(command, check=False).returncode == 0:
+            items = json.loads(report.read_text(encoding="utf-8"))["install"]
+            archives = [(item["metadata"]["name"], item["download_info"]["archive_info"]) for item in items]
+            return [(normal_form(name), archive["hashes"]["sha256"]) for name, archive in archives]
+    return [pair for pin in pins for pair in asked([pin], target)] if len(pins) > 1 else []
 
 
 def lock(names: set[str], known: dict[str, str], found: dict[str, set[str]]) -> str:
@@ -99,7 +133,9 @@ def main() -> None:
     known = pins()
     extras = project["optional-dependencies"]
     program = needed([*project["dependencies"], *extras["embedded"]], set(known))
-    found = hashes(sorted(known.values()))
+    kept = locked()
+    found = hashes(sorted(pin for pin in known.values() if pin not in kept))
+    found |= {name: kept[pin] for name, pin in known.items() if pin in kept}
     (ROOT / "requirements.lock").write_text(HEAD + lock(program, known, found), encoding="utf-8")
     tests = HEAD + "-r requirements.lock\n" + lock(set(known) - program, known, found)
     (ROOT / "requirements-test.lock").write_text(tests, encoding="utf-8")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from deft import files
 from deft.loop import run_loop
@@ -135,3 +136,20 @@ def test_what_a_stage_said_must_not_be_missed_is_kept_with_where(tmp_path, monke
     entry = {"iter": "baseline", "stage": "remark", "status": "ok", "summary": "seen", "kind": "note"}
     LoopLog(run.log).append({**entry, "outcome": {"events": ["batch lowered to 8"]}})
     assert RunFacts.of(run).events() == [("baseline remark", "batch lowered to 8")]
+
+
+def test_a_picture_that_lies_outside_the_data_of_the_run_is_not_shown(finished, tmp_path: Path) -> None:
+    outside = tmp_path / "private.png"
+    Image.new("RGB", (2, 2)).save(outside)
+    root = shutil.copytree(finished.workspace.root, tmp_path / "handed over", symlinks=True)
+    run = RunFolder(root / "results" / finished.root.name)
+    assert all(pair["filepath"] for pair in RunFacts.of(run).weakest_pairs())
+    for listing in run.root.rglob("spot_check.json"):
+        samples = files.read_json(listing)["samples"]
+        files.write_json(listing, {"samples": [{**one, "filepath": str(outside)} for one in samples]})
+    for verdicts in run.root.rglob("verdicts.json"):
+        verdicts.unlink()
+    pairs = RunFacts.of(run).weakest_pairs()
+    assert pairs
+    assert not any(pair["filepath"] for pair in pairs)
+    assert all(pair["golden_filepath"] for pair in pairs)

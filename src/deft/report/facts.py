@@ -17,6 +17,8 @@ from deft.run.state import fold
 from deft.workspace.components import kpi_components
 from deft.workspace.layout import RunFolder, Workspace
 from deft.workspace.rows import FIRST_DATA_ROW
+from deft.workspace.safe_path import Roots, safe_path
+from deft.workspace.training_spec import data_roots
 
 Record = dict[str, Any]
 WEAKEST = 10
@@ -96,13 +98,26 @@ class RunFacts:
             return []
         judged = folder / "verdicts.json"
         source = judged if judged.is_file() else folder / "spot_check.json"
-        found: list[Record] = files.read_json(source)["samples"]
-        return found[:WEAKEST]
+        found: list[Record] = files.read_json(source)["samples"][:WEAKEST]
+        keys = ("filepath", "golden_filepath")
+        return [{**sample, **{key: self._shown(sample[key]) for key in keys}} for sample in found]
+
+    def _shown(self, recorded: str) -> str:
+        """Return a recorded picture that lies where the run's data lies, else nothing to show."""
+        return recorded if recorded and self._roots.hold(self.place(recorded)) else ""
+
+    @cached_property
+    def _roots(self) -> Roots:
+        """The workspace as it is here and as it was recorded, with the image folders of its spec."""
+        recorded = Workspace(Path(self.plan["workspace"]))
+        both = [ws for ws in (self.run.workspace, recorded) if ws.baseline_spec.is_file()]
+        folders = [folder for workspace in both for folder in data_roots(workspace).folders]
+        return Roots((*Roots.of(self.run.root).folders, *folders))
 
     def _last_folder(self, stage: str) -> Path | None:
         for entry in reversed(self.entries):
             if entry["stage"] == stage and entry["status"] == "ok" and "folder" in entry["outcome"]:
-                return self.run.root / str(entry["outcome"]["folder"])
+                return safe_path(self.run.root, str(entry["outcome"]["folder"]))
         return None
 
     def mined_examples(self) -> list[tuple[str, list[str], float]]:
@@ -114,7 +129,8 @@ class RunFacts:
         kept = neighbours[neighbours["kept"]]
         examples = []
         for target, rows in kept.groupby("target_filepath", sort=False):
-            examples.append((str(target), rows["source_filepath"].tolist(), float(rows["similarity"].max())))
+            sources = [self._shown(path) for path in rows["source_filepath"]]
+            examples.append((self._shown(str(target)), sources, float(rows["similarity"].max())))
         return examples[:MINED_TARGETS]
 
     @cached_property
@@ -134,7 +150,7 @@ class RunFacts:
         found = self._components.iloc[position]
         if found["component_id"] != defect["component_id"]:
             return None
-        return Path(found["filepath"]), Path(found["golden_filepath"])
+        return Path(self._shown(found["filepath"])), Path(self._shown(found["golden_filepath"]))
 
     def training_rows(self) -> list[Record]:
         """Return, per iteration, how many training rows came from where."""

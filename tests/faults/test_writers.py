@@ -24,7 +24,7 @@ ALLOWED_GROWTH = 1.5
 
 
 class Counter:
-    """Counts what an append asks of the kernel, without the lock: how often it is polled depends on others."""
+    """Counts what an append asks of the kernel, without the lock, which is polled as others let it."""
 
     def __init__(self) -> None:
         self.calls = 0

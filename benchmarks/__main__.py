@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NOT_A_BENCHMARK = {"__init__", "__main__", "runs"}
+NOT_A_BENCHMARK = {"__init__", "__main__", "runs", "timing"}
 
 
 def main(names: list[str]) -> None:

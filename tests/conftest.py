@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from client.installation import index_folder
+
 pytest_plugins = ["figures", "dockerd", "scripted_docker"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -32,6 +34,14 @@ def private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     for name in ("CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CLAUDE_ENV_FILE", "DEFT_SESSION_ID"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put faiss on the path; skip where it is not there."""
+    if not index_folder().is_dir():
+        pytest.skip("faiss is not installed (tests/client/installation.py)")
+    monkeypatch.syspath_prepend(index_folder())
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where the client, the skill scanner, NVIDIA's SDK and Ray are kept; running this file gets them there.
+"""Where the client, the skill scanner, NVIDIA's SDK, Ray and faiss are kept; run this file to get them.
 
 All come by name from the package registries of whoever runs this; all are outside the repository. What
 cannot be had is said and left out: the tests that need it then skip with that reason.
@@ -67,6 +67,11 @@ def ray_folder() -> Path:
     return packages_folder("ray")
 
 
+def index_folder() -> Path:
+    """Return the folder of packages with faiss."""
+    return packages_folder("index")
+
+
 def install_client() -> None:
     """Install the client with npm; it is complete only if it says its version."""
     npm = shutil.which("npm")
@@ -106,6 +111,11 @@ def install_ray() -> None:
     install_packages("ray", "-c", REPOSITORY / "constraints.txt")
 
 
+def install_index() -> None:
+    """Install faiss, which takes NumPy from the environment of the tests."""
+    install_packages("index", "--no-deps")
+
+
 def main() -> None:
     """Install what is missing."""
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -114,6 +124,7 @@ def main() -> None:
         scanner_program(): install_scanner,
         sdk_folder(): install_sdk,
         ray_folder(): install_ray,
+        index_folder(): install_index,
     }
     for program, install in wanted.items():
         if program.exists():

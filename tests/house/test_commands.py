@@ -42,10 +42,18 @@ def unknown(text: str) -> list[str]:
 
 def options_of(verb: str) -> set[str]:
     command = deft.get_command(click.Context(deft), verb)
-    children = command.commands.values() if isinstance(command, click.Group) else [command]
-    parameters = [parameter for child in children for parameter in child.params]
+    parameters = [parameter for child in leaves(command) for parameter in child.params]
     names = {name for p in parameters for name in (*p.opts, *p.secondary_opts)}
     return names | {"--help"} | (TOOLS_OWN if verb == "tool" else set())
+
+
+def leaves(command: click.Command | None) -> Iterator[click.Command]:
+    """Yield the commands of a verb that do something."""
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            yield from leaves(child)
+    elif command is not None:
+        yield command
 
 
 def documents() -> list[Path]:

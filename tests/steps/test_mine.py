@@ -188,3 +188,15 @@ def test_a_cut_that_leaves_nothing_says_so(stub, capsys, sides):
 def test_a_pool_that_cannot_be_used_is_refused(stub, capsys, sides, rows, fact):
     files.write_parquet(sides[1], pd.DataFrame(rows))
     assert fact in refused(capsys, sides)["fact"]
+
+
+@pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
+def test_an_index_is_asked_for_by_name_and_says_what_it_finds(stub, capsys, sides, faiss):
+    exact = mined(capsys, sides, *OFF)
+    record = mined(capsys, sides, *OFF, "--index", "ivf")
+    assert record["index"].startswith("ivf, measured recall 1.0000")
+    assert record["mined"] == exact["mined"]
+    folder = Path(record["folder"])
+    assert files.read_json(folder / "index.json") == {"used": "ivf", "recall": 1.0, "reason": ""}
+    assert files.read_json(folder / "plan.json")["settings"]["index"] == {"value": "ivf", "source": "user"}
+    assert "unknown index" in refused(capsys, sides, "--index", "hnsw")["fact"]

@@ -46,8 +46,12 @@ def _options(verb: str) -> Iterator[Sequence[str]]:
 def _command(verb: str) -> click.Command:
     from deft.cli.main import deft
 
-    command = deft.get_command(click.Context(deft), verb)
+    first, *parts = verb.split()
+    command = deft.get_command(click.Context(deft), first)
     assert command is not None
+    for part in parts:
+        assert isinstance(command, click.Group)
+        command = command.commands[part]
     return command
 
 
@@ -200,8 +204,9 @@ def _sections(sections: Sequence[str], asks: dict[str, str]) -> str:
 
 
 RECORDS = ("state", "log_entry", "plan", "approval", "manifest", "verdicts", "handoff")
+PARTS = ("shard plan embedding", "shard plan mining", "shard run")
 TABLES: dict[str, Callable[[Path], str]] = {
-    **{f"flags-{verb}": partial(flags, verb) for verb in VERBS},
+    **{f"flags-{verb.replace(' ', '-')}": partial(flags, verb) for verb in (*VERBS, *PARTS)},
     **{f"record-{name.replace('_', '-')}": partial(record, name) for name in RECORDS},
     **{f"keys-{tool}": partial(keys, tool) for tool in TOOLS},
     "scripts": scripts,

@@ -40,6 +40,7 @@ def _absolute(path: Path) -> Path:
 @click.option("--encoder", "model", help="SigLIP, CLIP or deft_pair.")
 @click.option("--encoder-path", "model_path", help="Local folder, hub id, or the pair encoder's checkpoint.")
 @click.option("--statistics", "statistics_parquet", type=PATH, help="Embedded pool of deft_pair targets.")
+@click.option("--precision", help="In which SigLIP and CLIP multiply: fp32 (default), bf16 or auto.")
 @click.option("--storage", help="double (as TAO writes), float32 or float16.")
 @_shards
 def plan_embedding(table: Path, output_dir: Path, **given: Any) -> None:

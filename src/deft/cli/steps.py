@@ -119,8 +119,9 @@ def route(gaps: Path, pool: Path, pregen: bool | None, output: Path) -> None:
 @click.option("--filter-by-label", help="class, label or none.")
 @click.option("--min-similarity", help="A cosine (0.9), a percentile of the pool (p25), or none.")
 @click.option("--synthetic-share", type=float, help="Largest share of synthetic rows among the mined.")
+@click.option("--index", help="exact, or ivf: by faiss, with its measured recall (exact where below 0.99).")
 @_platform
-def mine(targets: Path, pool: Path, output_dir: Path, platform: str, **given: Any) -> None:
+def mine(targets: Path, pool: Path, output_dir: Path, platform: str, index: str | None, **given: Any) -> None:
     """Find look-alikes of weak samples in a pool, Parquet or CSV; a pool with vectors is not embedded again.
 
     Example: deft mine mining_gaps.parquet source_pool.parquet --output-dir iter1
@@ -135,6 +136,7 @@ def mine(targets: Path, pool: Path, output_dir: Path, platform: str, **given: An
         output=_absolute(output_dir),
         platform=platform,
         given=given,
+        index=index,
     )
     _tell(carry_out_step(request, platform))
 

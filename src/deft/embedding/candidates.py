@@ -157,20 +157,41 @@ class CandidateSearch:
         `progress` is called with how many rows were compared since it was called last.
         """
         for block in pool.blocks(("filepath", "label"), start=start, stop=stop):
+            if SAMPLE in self._searches:
+                self._searches[SAMPLE].offer(block.matrix, block.start)
             self._offer(block, already)
             progress(len(block.matrix))
 
-    def _offer(self, block: TableBlock, already: Collection[str]) -> None:
-        paths = block.table["filepath"].to_numpy(dtype=object)
-        if SAMPLE in self._searches:
+    def run_sample(self, pool: Blocks) -> None:
+        """Search a pool for its own sample alone, which is what a cut at a percentile needs."""
+        for block in pool.blocks(()):
             self._searches[SAMPLE].offer(block.matrix, block.start)
-        names = self._names(block.table)
-        fresh = ~block.table["filepath"].isin(already).to_numpy()
+
+    def _offer(self, block: TableBlock, already: Collection[str]) -> None:
+        names, paths, fresh = self._described(block, already)
         for name in self._members:
             places = np.flatnonzero(fresh & (names == name))
             if len(places):
-                rows, keys = block.start + places, paths[places].tolist()
-                self._searches[name].offer_rows(block.matrix[places], rows, keys)
+                numbers, keys = block.start + places, paths[places].tolist()
+                self._searches[name].offer_rows(block.matrix[places], numbers, keys)
+
+    def offer_named(self, block: TableBlock, already: Collection[str], named: npt.NDArray[np.int64]) -> None:
+        """Compare with each target only the rows of a block that `named` (targets, any number) has for it."""
+        names, paths, fresh = self._described(block, already)
+        for name, members in self._members.items():
+            places = named[members] - block.start
+            targets, column = np.nonzero((places >= 0) & (places < len(fresh)))
+            rows = places[targets, column]
+            kept = fresh[rows] & (names[rows] == name)
+            self._searches[name].offer_pairs(block.matrix, block.start, targets[kept], rows[kept], paths)
+
+    def _described(
+        self, block: TableBlock, already: Collection[str]
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Return the group, the path and the freshness of each row of a block."""
+        paths = block.table["filepath"]
+        fresh = ~paths.isin(already).to_numpy()
+        return self._names(block.table), paths.to_numpy(dtype=object), fresh
 
     # --- what was found ----------------------------------------------------------------------
 

@@ -54,6 +54,16 @@ class NeighbourSearch:
         """Compare any rows of the pool, given their numbers in it."""
         self._compare(as_matrix(vectors, "pool"), rows, keys)
 
+    def offer_pairs(
+        self, vectors: npt.ArrayLike, start: int, targets: Integers, rows: Integers, keys: npt.NDArray[Any]
+    ) -> None:
+        """Compare some targets with some rows of a block, pair by pair; `keys` are of the whole block."""
+        block = as_matrix(vectors, "pool", start)
+        for part, screen in zip(self._parts, self._screens, strict=True):
+            own = (targets >= part.start) & (targets < part.stop)
+            distances = screen.distances(block, (targets[own] - part.start, rows[own]))
+            self.best.merge(targets[own], rows[own] + start, distances, keys[rows[own]])
+
     def _compare(self, block: Matrix, numbers: Integers, keys: Sequence[Any] | None) -> None:
         if block.shape[1] != self._width:
             raise InputRefused(

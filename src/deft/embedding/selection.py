@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from deft.embedding.candidates import CandidateSearch, Embedded, Pool, Rule, sample_rows
+from deft.embedding.indexed_search import IndexUse, search_by_index
+from deft.embedding.tables import EmbeddingTable
 
 COLUMNS = ("target_filepath", "source_filepath", "rank", "similarity", "kept", "reason")
 
@@ -28,10 +30,24 @@ class Selection:
 
 def select(targets: Embedded, pool: Pool, rule: Rule, *, already: set[str]) -> Selection:
     """Return the rows of the pool that look like the targets and were not mined before."""
-    sample = None if rule.percentile is None else pool.vectors_at(sample_rows(pool.rows))
-    search = CandidateSearch(targets, rule, sample)
+    search = new_search(targets, pool, rule)
     search.run(pool, already=already)
     return conclude(search, pool, rule)
+
+
+def select_by_index(
+    targets: Embedded, pool: EmbeddingTable, rule: Rule, *, already: set[str]
+) -> tuple[Selection, IndexUse]:
+    """Return what `select` does, found through an index of the pool where that misses next to nothing."""
+    search = new_search(targets, pool, rule)
+    use = search_by_index(search, pool, targets, rule, already=already)
+    return conclude(search, pool, rule), use
+
+
+def new_search(targets: Embedded, pool: Pool, rule: Rule) -> CandidateSearch:
+    """Return a search that has seen nothing of the pool but the sample that the rule needs."""
+    sample = None if rule.percentile is None else pool.vectors_at(sample_rows(pool.rows))
+    return CandidateSearch(targets, rule, sample)
 
 
 def conclude(search: CandidateSearch, pool: Pool, rule: Rule) -> Selection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ import pandas as pd
 
 from deft import files, streams
 from deft.embedding.candidates import Pool
-from deft.embedding.selection import Selection, select
+from deft.embedding.indexed_search import EXACT, IVF
+from deft.embedding.selection import Selection, select, select_by_index
 from deft.embedding.sets import EMBEDDING, FILEPATH
 from deft.errors import InputRefused, UsageError
 from deft.platforms.base import Platform, ToolCall
 from deft.preflight.plan import gpu_count
-from deft.preflight.settings import Facts, Settings, settle
+from deft.preflight.settings import DEFAULT, USER, Facts, Settings, settle
 from deft.progress import Progress
 from deft.shards.mining_work import Sides, rule_of
 from deft.stages.data_mining import (
@@ -35,6 +36,7 @@ KIND = "mine"
 PAIR = "deft_pair"
 GOLDEN = "golden_filepath"
 BATCH_SIZE = 64
+INDEX_USE = "index.json"
 EMBEDDING_SPEC, MINING_SPEC = "embedding_spec.yaml", "mining_spec.yaml"
 OPTIONS = {
     "encoder": "--encoder",
@@ -66,6 +68,7 @@ class MiningRequest:
     output: Path
     platform: str
     given: Mapping[str, Any]
+    index: str | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -79,7 +82,10 @@ class MiningRequest:
             precision=None,
         )
         settled = settle(self.given, facts)
-        return {name: settled[name] for name in (*OPTIONS, "num_gpus")}
+        index = {"value": self.index or EXACT, "source": DEFAULT if self.index is None else USER}
+        if index["value"] not in (EXACT, IVF):
+            raise UsageError("unknown index", value=self.index, hint=f"{EXACT} or {IVF}")
+        return {**{name: settled[name] for name in (*OPTIONS, "num_gpus")}, "index": index}
 
     def _value(self, name: str) -> Any:
         return self.settings[name]["value"]
@@ -90,6 +96,7 @@ class MiningRequest:
         self._require_encoder_inputs(targets, pool)
         advice = self.coverage(targets, pool)
         given = [(OPTIONS[name], str(value)) for name, value in self.given.items() if value is not None]
+        given += [("--index", self.index)] if self.index else []
         options = [("--output-dir", str(self.output)), *given, ("--platform", self.platform)]
         checkpoint = Path(str(self._value("encoder_path") or ""))
         return Step(
@@ -148,8 +155,12 @@ class MiningRequest:
             folder / TARGET_EMBEDDINGS, folder / POOL_EMBEDDINGS, self._value("filter_by_label")
         )
         files.write_yaml(folder / MINING_SPEC, mining_spec(self._value))
-        selection = select(sides.targets, sides.pool, rule_of(self._value), already=set())
-        return write_selection(folder, sides.pool, selection)
+        rule = rule_of(self._value)
+        if self._value("index") == EXACT:
+            return write_selection(folder, sides.pool, select(sides.targets, sides.pool, rule, already=set()))
+        selection, use = select_by_index(sides.targets, sides.pool, rule, already=set())
+        files.write_json(folder / INDEX_USE, asdict(use))
+        return {**write_selection(folder, sides.pool, selection), "index": use.text()}
 
     def _embedding_calls(self, folder: Path) -> list[ToolCall]:
         """Return the calls, the pool's first: the pair encoder standardises the targets on it."""

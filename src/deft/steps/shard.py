@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deft import files
+from deft.embedding.precision import EXACT, settled_precision
 from deft.embedding.sets import EMBEDDING
 from deft.embedding.table_writer import STORAGES
 from deft.embedding.tables import EmbeddingTable, table_rows
@@ -62,10 +63,12 @@ class EmbeddingShards:
             "model_path": ENCODER_PATHS[encoder],
             "batch_size": BATCH_SIZE,
             "statistics_parquet": "",
+            "precision": settled_precision(self.given.get("precision") or EXACT),
             "storage": STORAGES[0],
             "shards": shard_count(EMBEDDING_WORK, table_rows(self.table), self.given.get("shards")),
         }
         chosen = {name: _choose(self.given.get(name), default) for name, default in defaults.items()}
+        chosen["precision"]["value"] = defaults["precision"]  # `auto` is settled here, for all machines
         if statistics is not None:
             chosen["statistics_parquet"] = {"value": str(statistics), "source": USER}
         return {**_fixed(work=EMBEDDING_WORK, input=str(self.table)), **chosen}
@@ -83,6 +86,7 @@ class EmbeddingShards:
             "--encoder": self._value("model"),
             "--encoder-path": self._value("model_path"),
             "--statistics": self._value("statistics_parquet"),
+            "--precision": self._value("precision"),
             "--storage": self._value("storage"),
             "--shards": self._value("shards"),
         }

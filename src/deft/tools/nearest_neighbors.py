@@ -16,8 +16,9 @@ import pandas as pd
 from omegaconf import MISSING, DictConfig
 
 from deft import files
-from deft.embedding.neighbours import nearest
+from deft.embedding.neighbours import NeighbourSearch
 from deft.embedding.sets import FILEPATH, read_arrow, vector_matrix
+from deft.embedding.tables import EmbeddingTable, column_names
 from deft.errors import InputRefused
 from deft.tools.output import report_progress, say
 
@@ -44,45 +45,66 @@ class NearestNeighborsConfig:
 
 
 @dataclass(frozen=True)
-class Side:
-    """One table: its vectors (float32, rows x width), and labels and paths where it has them."""
+class Source:
+    """The pool: its table on disk, whose vectors are never held at once, and the labels of its rows."""
 
-    path: Path
-    vectors: npt.NDArray[np.float32]
+    table: EmbeddingTable
     labels: list[str] | None
-    filepaths: list[str] | None
 
     @classmethod
-    def read(cls, path: Path, column: str) -> Side:
+    def open(cls, path: Path, column: str) -> Source:
+        """Open a table; an absent column or one without vectors is refused by name."""
+        table = EmbeddingTable.open(path, column=_require(path, column), required=())
+        if not table.rows or not table.width:
+            raise _no_vectors(path, table.rows)
+        return cls(table, _labels(table.values(LABEL)) if LABEL in table.columns else None)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The queries: their vectors (float32, rows x width), and labels where they have them."""
+
+    vectors: npt.NDArray[np.float32]
+    labels: list[str] | None
+
+    @classmethod
+    def read(cls, path: Path, column: str) -> Targets:
         """Read a table; an absent column or one without vectors of one length is refused by name."""
         table = read_arrow(path, required=())
-        if column not in table.column_names:
-            raise InputRefused(
-                f"table lacks the column {column!r} (it has {', '.join(table.column_names)})", value=path
-            )
-        vectors = vector_matrix(table.column(column), column, path)
+        vectors = vector_matrix(table.column(_require(path, column)), column, path)
         if not vectors.size:
-            raise InputRefused("table has no vectors", value=f"{path}: {table.num_rows} rows")
-        texts = {
-            name: [str(value) for value in table.column(name).to_pylist()]
-            for name in (LABEL, FILEPATH)
-            if name in table.column_names
-        }
-        labels = [text.strip().upper() for text in texts[LABEL]] if LABEL in texts else None
-        return cls(path, vectors, labels, texts.get(FILEPATH))
+            raise _no_vectors(path, table.num_rows)
+        labels = table.column(LABEL).to_pylist() if LABEL in table.column_names else None
+        return cls(vectors, None if labels is None else _labels([str(label) for label in labels]))
+
+
+def _require(path: Path, column: str) -> str:
+    names = column_names(path)
+    if column not in names:
+        raise InputRefused(f"table lacks the column {column!r} (it has {', '.join(names)})", value=path)
+    return column
+
+
+def _no_vectors(path: Path, rows: int) -> InputRefused:
+    return InputRefused("table has no vectors", value=f"{path}: {rows} rows")
+
+
+def _labels(texts: list[str]) -> list[str]:
+    return [text.strip().upper() for text in texts]
 
 
 @dataclass(frozen=True)
 class Matches:
-    """Pairs of target and source row, targets in order, near to far; and what each filter left."""
+    """Pairs of target and source row, targets in order, near to far, with the path of the source."""
 
     targets: npt.NDArray[np.int64]
     sources: npt.NDArray[np.int64]
     distances: npt.NDArray[np.float64]
+    paths: npt.NDArray[np.object_]
 
     def where(self, kept: npt.NDArray[np.bool_]) -> Matches:
         """Return the pairs that a filter keeps."""
-        return Matches(self.targets[kept], self.sources[kept], self.distances[kept])
+        return Matches(self.targets[kept], self.sources[kept], self.distances[kept], self.paths[kept])
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -93,13 +115,13 @@ def run(config: DictConfig) -> None:
     _warn_of_threshold(config.knn_metric, config.distance_threshold)
     output = Path(config.output_parquet)
     output.parent.mkdir(parents=True, exist_ok=True)
-    source = Side.read(Path(config.source_parquet), config.source_embed_column_name)
-    target = Side.read(Path(config.target_parquet), config.target_embed_column_name)
-    if source.filepaths is None:
-        raise InputRefused(f"table lacks the column {FILEPATH!r}", value=source.path)
+    source = Source.open(Path(config.source_parquet), config.source_embed_column_name)
+    target = Targets.read(Path(config.target_parquet), config.target_embed_column_name)
+    if FILEPATH not in source.table.columns:
+        raise InputRefused(f"table lacks the column {FILEPATH!r}", value=source.table.path)
     matches = find(target, source, config.topn, config.knn_metric)
     kept, lines = _filtered(matches, target, source, config)
-    found = [source.filepaths[row] for row in kept.sources]
+    found = kept.paths.tolist()
     unique = list(dict.fromkeys(found))
     _write(output, unique)
     summary = [
@@ -114,7 +136,9 @@ def run(config: DictConfig) -> None:
     say("\n".join(summary))
 
 
-def _filtered(matches: Matches, target: Side, source: Side, config: DictConfig) -> tuple[Matches, list[str]]:
+def _filtered(
+    matches: Matches, target: Targets, source: Source, config: DictConfig
+) -> tuple[Matches, list[str]]:
     """Apply the label filter, then the distance filter; return what is left and a line for each."""
     kept, lines = matches, []
     if _filters_labels(config.filter_by_label, source, target):
@@ -127,31 +151,26 @@ def _filtered(matches: Matches, target: Side, source: Side, config: DictConfig) 
     return kept, lines
 
 
-def find(target: Side, source: Side, topn: int, metric: str) -> Matches:
+def find(target: Targets, source: Source, topn: int, metric: str) -> Matches:
     """Return the `topn` nearest sources of each target, or all of them when the pool is smaller."""
-    distances, rows = nearest(
-        target.vectors,
-        source.vectors,
-        topn,
-        METRICS.get(metric, metric),
-        tie_keys=source.filepaths,
-        progress=_report,
-    )
-    targets = np.repeat(np.arange(len(rows)), rows.shape[1])
-    return Matches(targets, rows.ravel(), distances.ravel())
+    search = NeighbourSearch(target.vectors, min(topn, source.table.rows), METRICS.get(metric, metric))
+    for block in source.table.blocks((FILEPATH,)):
+        paths = [str(path) for path in block.table[FILEPATH]]
+        search.offer(block.matrix, block.start, paths)
+        done = block.start + len(paths)
+        report_progress(len(target.vectors) * done, len(target.vectors) * source.table.rows, "comparison")
+    near = search.neighbours()
+    targets = np.repeat(np.arange(len(near.row)), near.row.shape[1])
+    return Matches(targets, near.row.ravel(), near.distance.ravel(), near.key.ravel())
 
 
-def _report(done: int, total: int) -> None:
-    report_progress(done, total, "comparison")
-
-
-def same_label(matches: Matches, target: Side, source: Side) -> Matches:
+def same_label(matches: Matches, target: Targets, source: Source) -> Matches:
     """Return the pairs whose labels agree but for case and outer blanks; a missing label is a label too."""
     wanted, offered = np.array(target.labels), np.array(source.labels)
     return matches.where(wanted[matches.targets] == offered[matches.sources])
 
 
-def _filters_labels(flag: str, source: Side, target: Side) -> bool:
+def _filters_labels(flag: str, source: Source, target: Targets) -> bool:
     if flag.strip().lower() not in TRUE_WORDS:
         return False
     without = [name for name, side in (("source", source), ("target", target)) if side.labels is None]
@@ -176,8 +195,8 @@ def _warn_of_threshold(metric: str, threshold: float) -> None:
         )
 
 
-def _opening_lines(target: Side, source: Side, topn: int) -> list[str]:
-    targets, pool = len(target.vectors), len(source.vectors)
+def _opening_lines(target: Targets, source: Source, topn: int) -> list[str]:
+    targets, pool = len(target.vectors), source.table.rows
     taken = min(topn, pool)
     note = "" if taken == topn else f" ({topn} asked for; the pool holds {pool})"
     return [

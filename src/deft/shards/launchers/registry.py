@@ -7,9 +7,14 @@ from collections.abc import Callable
 from deft.errors import UsageError
 from deft.shards.launchers.base import Launcher
 from deft.shards.launchers.local import LocalLauncher
+from deft.shards.launchers.ray_cluster import RayLauncher
 from deft.shards.launchers.slurm import SlurmLauncher
 
-LAUNCHERS: dict[str, Callable[[int | None], Launcher]] = {"local": LocalLauncher, "slurm": SlurmLauncher}
+LAUNCHERS: dict[str, Callable[[int | None], Launcher]] = {
+    "local": LocalLauncher,
+    "ray": RayLauncher,
+    "slurm": SlurmLauncher,
+}
 
 
 def launcher_named(name: str, workers: int | None) -> Launcher:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from deft import files
+from deft.metrics.confidence import rows_to_prove
 from deft.metrics.target import Target, rows_needed
 from deft.run.log import read
 from deft.run.places import Places
@@ -70,7 +71,14 @@ class RunFacts:
         passing, defects = rows_needed(self.target)
         parts = [f"{passing:,} PASS rows"] if passing else []
         parts += [f"{defects:,} defect rows"] if defects else []
-        return f"To prove the target: {' and '.join(parts)} without one error." if parts else ""
+        proof = f"To prove the target: {' and '.join(parts)} without one error." if parts else ""
+        if self.target.recall_floor < 1:
+            return proof
+        some, more = (f"{rows_to_prove(rate):,}" for rate in (0.01, 0.001))
+        never = (
+            f"No number of defect rows proves 100 % recall: {some} without a miss prove 99 %, {more} 99.9 %."
+        )
+        return f"{proof} {never}".strip()
 
     def verdict(self) -> str:
         """Say in one sentence what came of the target."""

@@ -34,14 +34,16 @@ class Pod:
     """One job's only pod."""
 
     job: Record
-    process: subprocess.Popen[bytes] | None = None
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     log: Path | None = None
     evicted: bool = False
     pulled: bool = True
 
     @property
     def code(self) -> int | None:
-        return self.process.poll() if self.process else None
+        codes = [process.poll() for process in self.processes]
+        ended = [abs(code) for code in codes if code is not None]
+        return max(ended) if codes and len(ended) == len(codes) else None
 
 
 @dataclass
@@ -49,11 +51,12 @@ class Cluster:
     """The server, its jobs and what is to go wrong."""
 
     folder: Path
-    hidden: Path
+    hidden: Path | None
     packages: Path
     environment: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     drop: int = 0
+    gone: int = 0
     pods: dict[str, Pod] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
 
@@ -81,9 +84,10 @@ class Cluster:
             self.kill(pod)
 
     def kill(self, pod: Pod) -> None:
-        if pod.process and pod.process.poll() is None:
-            pod.process.terminate()
-            pod.process.wait(timeout=30)
+        for process in pod.processes:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(timeout=30)
 
     def write_kubeconfig(self, path: Path) -> Path:
         server = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.server.server_port}"}}
@@ -111,27 +115,23 @@ class Cluster:
 
     def start(self, pod: Pod, command: str | None = None) -> None:
         (container,) = pod.job["spec"]["template"]["spec"]["containers"]
-        command = command or container["command"][-1]
-        given = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+        words = ["/bin/bash", "-c", command] if command else container["command"]
+        given = {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
         python = f"{TESTS.parent / 'src'}:{TESTS}:{self.packages}"
         pod.log = self.folder / f"{pod.job['metadata']['name']}.log"
-        hide = 'mount -t tmpfs tmpfs "$HIDDEN" && exec /bin/bash -c "$COMMAND"'
+        hide = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs tmpfs "$HIDDEN" && exec "$@"', "sh"]
+        environment = {**self.environment, **given, "PATH": path, "PYTHONPATH": python}
         with open(pod.log, "wb") as log:
-            pod.process = subprocess.Popen(
-                ["unshare", "-m", "sh", "-c", hide],
-                env={
-                    **self.environment,
-                    **given,
-                    "PATH": path,
-                    "PYTHONPATH": python,
-                    "COMMAND": command,
-                    "HIDDEN": str(self.hidden),
-                },
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-            )
+            for index in range(pod.job["spec"].get("completions", 1)):
+                process = subprocess.Popen(
+                    [*(hide if self.hidden else []), *words],
+                    env={**environment, "HIDDEN": str(self.hidden), "JOB_COMPLETION_INDEX": str(index)},
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    stdin=subprocess.DEVNULL,
+                )
+                pod.processes.append(process)
 
     def seen(self, name: str) -> Record:
         pod = self.pods[name]
@@ -165,7 +165,7 @@ class Cluster:
         return {
             "metadata": {
                 "name": f"{name}-0",
-                "labels": {"job-name": name, **pod.job["metadata"]["labels"]},
+                "labels": {"job-name": name, **pod.job["metadata"].get("labels", {})},
                 "ownerReferences": [{**owner, "controller": True}],
             },
             "spec": {"containers": [{"name": "tao"}], "nodeName": "n1"},
@@ -208,6 +208,10 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(200, {"kind": "Status", "status": "Success"})
 
     def do_GET(self) -> None:
+        if self.owner.gone and "/jobs/" in self.path:
+            self.owner.gone -= 1
+            self._answer(410, {"kind": "Status", "reason": "Expired", "code": 410})
+            return
         if self.owner.drop and "/jobs/" in self.path:
             self.owner.drop -= 1
             self.close_connection = True

@@ -9,8 +9,7 @@ import pytest
 
 from deft import files
 from deft.errors import StageFailed
-from deft.platforms.slurm.settings import SlurmSettings
-from deft.shards.launchers.slurm import SlurmLauncher, array_script, array_words
+from deft.shards.launchers.slurm import SlurmLauncher, array_words
 from fake_slurm import ENTER, FakeSlurm
 from shard_fixtures import Mining
 
@@ -55,12 +54,6 @@ def test_the_words_of_an_array(tmp_path: Path) -> None:
         f"--chdir={tmp_path / '0a1b'}",
         "--output=task-%a.log",
     ]
-
-
-def test_the_settings_name_the_interpreter_of_the_nodes_and_blanks_stay_in_one_word(mining: Mining) -> None:
-    folder = mining.plan("two words", 1)
-    script = array_script(folder, folder.root / "slurm" / "x", SlurmSettings(python="/shared/my python"))
-    assert f"exec '/shared/my python' -m deft shard run '{folder.root}' " in script
 
 
 def test_an_array_that_is_still_at_work_is_waited_for_and_no_second_is_submitted(

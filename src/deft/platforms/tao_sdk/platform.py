@@ -166,7 +166,11 @@ class KubernetesPlatform(TaoSdkPlatform):
 
     name: ClassVar[str] = "kubernetes"
     backend: ClassVar[Backend] = KUBERNETES
-    known_settings: ClassVar[tuple[str, ...]] = (*TaoSdkPlatform.known_settings, *KUBERNETES.options)
+    known_settings: ClassVar[tuple[str, ...]] = (
+        *TaoSdkPlatform.known_settings,
+        *KUBERNETES.options,
+        *("shard_image", "shard_python", "claim", "claim_mount"),
+    )
 
 
 class BrevPlatform(TaoSdkPlatform):

@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 from deft.errors import UsageError
 from deft.shards.launchers.base import Launcher
+from deft.shards.launchers.kubernetes import KubernetesLauncher
 from deft.shards.launchers.local import LocalLauncher
 from deft.shards.launchers.ray_cluster import RayLauncher
 from deft.shards.launchers.slurm import SlurmLauncher
 
 LAUNCHERS: dict[str, Callable[[int | None], Launcher]] = {
+    "kubernetes": KubernetesLauncher,
     "local": LocalLauncher,
     "ray": RayLauncher,
     "slurm": SlurmLauncher,

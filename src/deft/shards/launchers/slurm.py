@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,11 +15,8 @@ from deft.platforms.settings import read_platform_settings
 from deft.platforms.slurm import cluster
 from deft.platforms.slurm.cluster import ControllerSilent
 from deft.platforms.slurm.settings import SlurmSettings
+from deft.shards.launchers.task_script import write_tasks
 from deft.shards.ledger import Shard, ShardFolder
-from deft.workspace.layout import cache_home, state_home
-
-TASKS_AT_MOST = 1000  # what a cluster takes unless its MaxArraySize says otherwise
-SOURCE = Path(__file__).resolve().parents[3]
 
 
 class SlurmLauncher:
@@ -56,12 +52,10 @@ class SlurmLauncher:
         """Write the tasks and the script, then submit; whether that worked shows when it is looked up."""
         place = files.make_folder(folder.root / "slurm") / secrets.token_hex(6)
         place.mkdir(mode=0o700)
-        count = min(len(shards), TASKS_AT_MOST)
-        lines = (" ".join(f"--id {int(shard.id)}" for shard in shards[n::count]) for n in range(count))
-        files.write_text(place / "tasks", "".join(f"{line}\n" for line in lines))
-        script = files.write_text(place / "job.sh", array_script(folder, place, settings), mode=0o700)
+        python = settings.python or sys.executable
+        count = write_tasks(folder, place, shards, python, "SLURM_ARRAY_TASK_ID")
         limit = self._workers or settings.array_limit
-        cluster.submit([*array_words(place, count, limit), *settings.options(gpus=0), str(script)])
+        cluster.submit([*array_words(place, count, limit), *settings.options(gpus=0), str(place / "job.sh")])
         return place
 
 
@@ -78,26 +72,6 @@ def array_words(place: Path, count: int, limit: int) -> list[str]:
         f"--chdir={place}",
         "--output=task-%a.log",
     ]
-
-
-def array_script(folder: ShardFolder, place: Path, settings: SlurmSettings) -> str:
-    """Return the script of a task: it reads its own line of shards and becomes the worker."""
-    worker = [settings.python or sys.executable, "-m", "deft", "shard", "run", str(folder.root)]
-    environment = {
-        "PYTHONPATH": str(SOURCE),
-        "XDG_STATE_HOME": str(state_home().parent),
-        "XDG_CACHE_HOME": str(cache_home().parent),
-    }
-    return "\n".join(
-        [
-            "#!/bin/bash",
-            *(f"export {name}={shlex.quote(value)}" for name, value in environment.items()),
-            f"mapfile -t tasks <{shlex.quote(str(place / 'tasks'))} || exit 73",
-            'read -r -a ids <<<"${tasks[$SLURM_ARRAY_TASK_ID]}"',
-            f'exec {shlex.join(worker)} "${{ids[@]}}" --json',
-            "",
-        ]
-    )
 
 
 def _name(place: Path) -> str:

@@ -88,37 +88,6 @@ def _write_all(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a stream whose bytes replace `path` in one step when the block ends; nothing if it fails."""
-    make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        _name_file(error, path)
-        raise
-    sync_folder(path.parent)
-
-
-def publish_first(written: Path, path: Path) -> bool:
-    """Give the durable file `written` the name `path` as well, unless that is taken; say whether it was free.
-
-    Of several that try at once, on one machine or on a shared file system, exactly one succeeds.
-    """
-    try:
-        os.link(written, path)
-    except FileExistsError:
-        return False
-    sync_folder(path.parent)
-    return True
-
-
 def append_line(path: Path, line: bytes, *, at: int | None = None) -> None:
     """Append one line (its newline included) and make it durable before returning.
 

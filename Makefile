@@ -29,7 +29,7 @@ faults: environment
 	$(PYTEST) -n $(WORKERS) tests/faults -m "not long" --junitxml=build/faults.xml
 
 whole: environment
-	$(PYTEST) -m "whole and not long" --junitxml=build/whole.xml
+	$(PYTEST) -m "whole and not fault and not long" --junitxml=build/whole.xml
 
 skips: environment
 	@"$$(bin/deft --environment test)" tests/house/allowed_skips.py build/test.xml build/faults.xml build/whole.xml

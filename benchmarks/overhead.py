@@ -22,26 +22,44 @@ from typing import Any
 from benchmarks.runs import private_state
 
 ITERATIONS = 2
+Spent = tuple[str, str, float, float]
+"""Phase, stage, seconds of processor, seconds on the wall."""
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 
 
-def run_loop_on(workspace: Path, tools: list[float]) -> Any:
-    """Run the loop on the stub platform; the seconds of its calls are appended to `tools`."""
+def run_loop_on(workspace: Path, stages: list[Spent]) -> None:
+    """Run the loop on the stub platform, appending what each stage took without its tools."""
     import deft.loop
     import deft.preflight.plan
     from deft.platforms.base import ToolCall
     from deft.progress import NullProgress, Progress
     from deft.run.gate import approve, open_run, remember_drawn, save_pending
+    from deft.run.log import LoopLog
+    from deft.stages.base import Stage, StageContext
     from deft.workspace.layout import Workspace
     from stub_platform import StubPlatform
 
+    tools = {"processor": 0.0, "wall": 0.0}
+
     class Timed(StubPlatform):
         def run(self, calls: Sequence[ToolCall], progress: Progress) -> None:
-            started = time.perf_counter()
+            before = time.process_time(), time.perf_counter()
             super().run(calls, progress)
-            tools.append(time.perf_counter() - started)
+            tools["processor"] += time.process_time() - before[0]
+            tools["wall"] += time.perf_counter() - before[1]
+
+    execute = Stage.execute
+
+    def timed(self: Stage, context: StageContext, log: LoopLog) -> Any:
+        before = time.process_time() - tools["processor"], time.perf_counter() - tools["wall"]
+        try:
+            return execute(self, context, log)
+        finally:
+            spent = time.process_time() - tools["processor"], time.perf_counter() - tools["wall"]
+            stages.append((context.phase.name, self.name, spent[0] - before[0], spent[1] - before[1]))
 
     platform, found = Timed(), Workspace.at(workspace)
+    Stage.execute = timed
     for module in (deft.loop, deft.preflight.plan):
         module.platform_named = lambda name, settings=None: platform
     given = {"max_iterations": ITERATIONS, "spot_check": False, "threads": 1}
@@ -53,39 +71,32 @@ def run_loop_on(workspace: Path, tools: list[float]) -> Any:
     approve(found, by="demo")
     run = open_run(found)
     deft.loop.run_loop(run, NullProgress())
-    return run
 
 
 def main() -> None:
     """Print a line a stage and the seconds an iteration; with `--profile`, the functions that cost most."""
     sys.path.insert(0, str(TESTS))
     private_state()
-    from deft.run.log import read
     from deft.workspace.demo import draw_workspace
 
     with tempfile.TemporaryDirectory() as name:
         workspace = Path(name, "workspace")
         draw_workspace(workspace)
-        tools: list[float] = []
+        stages: list[Spent] = []
         profile = cProfile.Profile(time.process_time) if "--profile" in sys.argv else None
-        started, computed = time.perf_counter(), time.process_time()
         if profile:
             profile.enable()
-        run = run_loop_on(workspace, tools)
-        whole, computed = time.perf_counter() - started, time.process_time() - computed
+        run_loop_on(workspace, stages)
         if profile:
             profile.disable()
             pstats.Stats(profile).sort_stats("cumulative").print_stats(70)
-        seconds: dict[str, float] = {}
-        for entry in read(run.log):
-            if entry["kind"] == "stage":
-                spent = entry["outcome"].get("seconds", 0)
-                seconds[entry["iter"]] = seconds.get(entry["iter"], 0) + spent
-                print(f"{entry['iter']:9} {entry['stage']:12} {spent:6.2f} s")
-        print(f"load {os.getloadavg()[0]:.1f}; stages of a phase: {seconds}")
-        print(
-            f"planning and the loop: {whole:.1f} s, {computed:.1f} s of processor; tools {sum(tools):.1f} s"
-        )
+    print(f"\nload {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors\n")
+    print("| phase | stage | seconds of processor | seconds |\n|---|---|---|---|")
+    for phase in dict.fromkeys(stage[0] for stage in stages):
+        rows = [stage[1:] for stage in stages if stage[0] == phase]
+        rows.append(("sum", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+        for name, processor, wall in rows:
+            print(f"| {phase} | {name} | {processor:.2f} | {wall:.2f} |")
 
 
 if __name__ == "__main__":

@@ -40,3 +40,19 @@ def test_a_link_that_leads_out_of_the_roots_is_no_file(tmp_path: Path) -> None:
     (root / "folder").symlink_to(outside)
     listing = Listing(Roots.of(root))
     assert not any(listing.has_file(str(root / name)) for name in ("link", "folder/file", "../outside/file"))
+
+
+def test_a_folder_below_a_link_that_leads_out_is_empty_and_one_below_a_link_inside_is_not(
+    tmp_path: Path,
+) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    for folder in (inside / "real" / "deep", outside / "deep"):
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").touch()
+    (inside / "out").symlink_to(outside)
+    (inside / "in").symlink_to("real")
+    listing = Listing(Roots.of(inside))
+    assert listing.has_file(f"{inside}/in/deep/a.jpg")
+    assert listing.has_file(f"{inside}/real/deep/a.jpg")
+    assert not listing.has_file(f"{inside}/out/deep/a.jpg")
+    assert not listing.has_file(f"{inside}/real/../out/deep/a.jpg")

@@ -141,6 +141,9 @@ def test_a_training_told_to_end_leaves_nobody_and_loses_no_more_than_an_epoch(
     assert "Traceback" not in (engine.run.runner / "output.log").read_text()
     assert [entry for entry in read(engine.run.log) if entry["kind"] == "stage"] == []
 
+    if end is by_kill:  # the tool dies with its parent, not when it next writes to a pipe that nobody reads
+        assert "FAILURE" not in (engine.training / "status.json").read_text()
+
     newest = read_checkpoint(next(engine.training.glob("*_latest.pth")))
     assert newest["global_step"] >= STOPPED_AT - lost_steps
 

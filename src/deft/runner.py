@@ -18,11 +18,12 @@ from typing import Any
 from deft import files
 from deft.errors import DeftError, RunBusy, StageFailed, storage_fault
 from deft.guard.redaction import redacted
-from deft.loop import run_loop
+from deft.loop import COMPLETE, run_loop
 from deft.progress import FileProgress, read_progress
 from deft.report.render import render_report
 from deft.run.lock import RunLock, holder
-from deft.run.log import utc_now
+from deft.run.log import read, utc_now
+from deft.run.transitions import next_stage
 from deft.untrusted import LONGEST_FACT, untrusted, visible
 from deft.workspace.layout import RunFolder
 
@@ -91,10 +92,15 @@ def join_runner(run: RunFolder, *, wait_seconds: float | None) -> Record:
 
 
 def outcome_of(run: RunFolder) -> Record:
-    """Return the last word of the runner; one that was killed left none and may be started again."""
+    """Return the last word of the runner; one that was killed left none and may be started again.
+
+    A run whose log is complete is so, whether its runner could still say it or not.
+    """
     if _outcome_path(run).is_file():
         record: Record = files.read_json(_outcome_path(run))
         return record
+    if run.plan.is_file() and next_stage(read(run.log), files.read_json(run.plan)) is None:
+        return {"status": COMPLETE}
     return {"status": STOPPED, "reason": "the runner was killed", "exit_code": StageFailed.exit_code}
 
 

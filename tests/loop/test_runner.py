@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -122,6 +123,21 @@ def test_a_runner_that_was_killed_leaves_no_word_and_the_run_goes_on_from_its_lo
     again.join()
     assert outcome_of(run)["status"] == "complete"
     assert audit_run(run)["status"] == "agrees"
+
+
+def test_a_complete_run_whose_last_word_was_lost_is_told_from_its_log(run):
+    assert runner.main([str(run.root)]) == 0
+    (run.runner / "outcome.json").unlink()
+    assert join_runner(run, wait_seconds=0)["status"] == "complete"
+
+
+def test_where_no_last_word_can_be_written_whoever_waits_meets_the_disks_error(run, monkeypatch):
+    def full(path, record):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(files, "write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        join_runner(run, wait_seconds=0)
 
 
 # --- stopping --------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ def run_loop_on(workspace: Path, stages: list[Spent]) -> None:
     import deft.preflight.plan
     from deft.platforms.base import ToolCall
     from deft.progress import NullProgress, Progress
+    from deft.report.render import render_report
     from deft.run.gate import approve, open_run, remember_drawn, save_pending
     from deft.run.log import LoopLog
     from deft.stages.base import Stage, StageContext
@@ -71,6 +72,10 @@ def run_loop_on(workspace: Path, stages: list[Spent]) -> None:
     approve(found, by="demo")
     run = open_run(found)
     deft.loop.run_loop(run, NullProgress())
+    for name in ("report, first", "report, again"):
+        before = time.process_time(), time.perf_counter()
+        render_report(run)
+        stages.append((name, "render", time.process_time() - before[0], time.perf_counter() - before[1]))
 
 
 def main() -> None:

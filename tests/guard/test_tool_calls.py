@@ -59,6 +59,12 @@ def test_before_approval_nothing_with_an_effect_passes(
     assert refused(tool, given)
 
 
+def test_of_shards_the_plan_alone_is_shown_before_approval(waiting: dict[str, Any]) -> None:
+    assert not bash("deft shard plan mining a b --output-dir c", folder=waiting["workspace"])
+    for command in ("deft shard run c", "deft shard reduce c", "deft shard", "deft shard --json plan mining"):
+        assert bash(command, folder=waiting["workspace"]), command
+
+
 @pytest.mark.parametrize(
     "command", ["deft run", "deft report", "deft approve", "deft tool a b -e c", "docker run x"]
 )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deft.embedding.allocation import return_large_arrays
 from deft.embedding.arithmetic import Matrix
 from deft.embedding.running_best import Floats, Integers, Neighbours, RunningBest
 from deft.embedding.screening import SCREENS, slices
@@ -36,6 +37,7 @@ class NeighbourSearch:
             )
         if k < 1:
             raise UsageError("k or n_neighbors must be a positive integer", value=k)
+        return_large_arrays()
         self._width = wanted.shape[1]
         self._parts = list(slices(len(wanted), TARGET_ROWS))
         self._screens = [SCREENS[metric](wanted[part]) for part in self._parts]

@@ -104,9 +104,9 @@ def read_table(path: Path, *, images: ImageLayout | None = None) -> pd.DataFrame
     but for its spelling. Duplicate rows are allowed. With `images`, the object names are also checked not to
     carry the layout's extension.
     """
-    text = files.read_text(path).rstrip("\r\n")
-    header = _read_header(text, path)
-    table = _parse_rows(text, header, path)
+    header, content = _read_content(path)
+    table = _parse_rows(content, header, path)
+    del content  # as large as the table itself
     _refuse_first(table, header, _has_control, "control character in", path)
     _refuse_first(table, REQUIRED, _is_blank, "empty", path)
     _refuse_first(table, REQUIRED, is_formula, "cell that a spreadsheet would run as a formula in", path)
@@ -122,6 +122,15 @@ def read_table(path: Path, *, images: ImageLayout | None = None) -> pd.DataFrame
 def write_table(path: Path, table: pd.DataFrame) -> Path:
     """Write a table of rows as CSV, the 14 columns first; every cell reads back as it was."""
     return files.write_csv(path, _with_all_columns(table))
+
+
+def _read_content(path: Path) -> tuple[list[str], bytes]:
+    """Return the names of the columns and the whole file as UTF-8, without line ends behind the last row."""
+    text = files.read_text(path).rstrip("\r\n")
+    header = _read_header(text, path)
+    if "\n" not in text:
+        raise InputRefused("table has no rows", value=path)
+    return header, text.encode("utf-8")
 
 
 def _read_header(text: str, path: Path) -> list[str]:
@@ -145,7 +154,7 @@ def _read_header(text: str, path: Path) -> list[str]:
     return names
 
 
-def _parse_rows(text: str, header: Sequence[str], path: Path) -> Any:
+def _parse_rows(content: bytes, header: Sequence[str], path: Path) -> Any:
     """Return an arrow table of text columns; a row with too few or too many cells is refused."""
     ragged: list[Any] = []
 
@@ -153,11 +162,9 @@ def _parse_rows(text: str, header: Sequence[str], path: Path) -> Any:
         ragged.append(row)
         return "skip"
 
-    if "\n" not in text:
-        raise InputRefused("table has no rows", value=path)
     try:
         table = pa.csv.read_csv(
-            pa.BufferReader(text.encode("utf-8")),
+            pa.BufferReader(content),
             read_options=pa.csv.ReadOptions(use_threads=False, column_names=list(header), skip_rows=1),
             parse_options=pa.csv.ParseOptions(
                 newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=keep

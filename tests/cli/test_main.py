@@ -182,7 +182,7 @@ def test_a_disk_that_cannot_be_written_is_one_message(
 
 def test_another_operating_system_error_is_a_fault(plant: Plant) -> None:
     def fail() -> None:
-        raise OSError(errno.EIO, "input/output error", "/data/x")
+        raise OSError(errno.EMFILE, "too many open files", "/data/x")
 
     plant(fail)
     assert main(["planted"]) == 1

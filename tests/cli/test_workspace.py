@@ -99,9 +99,12 @@ def test_a_pool_is_built_once_and_says_that_no_plan_guards_it(
     assert main(prestage(pregen, "--force")) == 0
 
 
+PLAN = {"created_at": "2026-01-02T03:04:05Z"}
+
+
 def test_a_plan_that_nobody_approved_keeps_the_pool_from_being_built(pregen: Path) -> None:
     run = pregen / "results/run_20260102_030405"
-    files.write_json(run / "plan.json", {"run_id": run.name, "workspace": str(pregen)})
+    files.write_json(run / "plan.json", {**PLAN, "run_id": run.name, "workspace": str(pregen)})
     words = ["prestage-pregen", "--workspace", str(pregen), "--results-dir", str(run)]
     assert main(words) == 4
     assert not (run / "synth_pool").exists()

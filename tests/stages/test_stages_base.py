@@ -194,6 +194,6 @@ def test_every_tool_call_bears_the_run_the_phase_the_stage_and_the_attempt(tmp_p
     run, stub = new_run(tmp_path, monkeypatch, max_iterations=1)
     run_loop(run, SILENT)
     first = stub.calls[0].identity
-    key = LoopLog(run.log).read()[0]["outcome"]["key"]
+    key = next(entry for entry in read(run.log) if entry["stage"] == "train")["outcome"]["key"]
     assert first == CallIdentity(run.root.name, "baseline", "train", 1, key)
     assert {call.identity.stage for call in stub.calls} == {"train", "evaluate", "rca", "data_mining"}

@@ -99,7 +99,14 @@ def test_a_pool_is_built_once_and_says_that_no_plan_guards_it(
     assert main(prestage(pregen, "--force")) == 0
 
 
-PLAN = {"created_at": "2026-01-02T03:04:05Z"}
+PLAN = {
+    "kind": "loop",
+    "created_at": "2026-01-02T03:04:05Z",
+    "target": {"text": "FAR<0.1%@recall=100%", "normal_form": "FAR < 0.1% at recall >= 100%"},
+    "platform": "embedded",
+    "settings": {"max_iterations": {"value": 1, "source": "default"}},
+    "inputs": {},
+}
 
 
 def test_a_plan_that_nobody_approved_keeps_the_pool_from_being_built(pregen: Path) -> None:

@@ -129,7 +129,8 @@ def _ordered(scandir: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _page(run: RunFolder) -> Path:
-    return files.write_text(run.report, f"<p>{len(read(run.log))} lines</p>\n")
+    told = sum(entry["status"] == "ok" for entry in read(run.log) if entry["kind"] != "recovered")
+    return files.write_text(run.report, f"<p>{told} lines</p>\n")
 
 
 def record(base: Path) -> Reference:

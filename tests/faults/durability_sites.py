@@ -68,8 +68,8 @@ def _is_name(node: ast.expr) -> bool:
 
 
 def _moves(node: ast.Call) -> bool:
-    """Tell `path.rename(target)` from `text.replace(old, new)` and from renaming columns."""
-    return len(node.args) == 1 and not node.keywords
+    """Tell `path.rename(target)` from `text.replace(old, new)` and from renaming columns by their names."""
+    return len(node.args) == 1 and not node.keywords and not isinstance(node.args[0], ast.Constant)
 
 
 def without(site: Site, calls: Iterable[Call], machine: Machine) -> Iterator[tuple[Call, bool]]:

@@ -47,7 +47,7 @@ def test_sites_are_found_in_the_syntax(tmp_path: Path) -> None:
     """SQLite's coverage of its own harness: what looks alike is told apart."""
     (tmp_path / "module.py").write_text(
         "os.fsync(1)\nos.sync()\npath.rename(new)\nos.replace(a, b)\nos.link(a, b)\nlink.symlink_to(a)\n"
-        "text.replace(a, b)\ntable.rename(columns=names)\nlock.sync()\n"
+        "text.replace(a, b)\ntable.rename(columns=names)\ncolumn.rename('name')\nlock.sync()\n"
     )
     assert [(site.first, site.kind) for site in sites(tmp_path)] == [
         (1, "sync"),

@@ -206,13 +206,13 @@ def test_the_local_model_answers_no_page_of_a_browser_and_no_other_name(figure: 
     """S10: a page that the user has open reaches loopback too, by rebinding a name or by a plain request."""
     refused = 0
     with serving(["echo planted"]) as model:
-        address = model.url.removeprefix("http://")
+        address, _, token = model.url.removeprefix("http://").partition("/")
         for method, path, headers in HOSTILE_REQUESTS:
-            refused += 400 <= status_of(address, method, path, headers) < 500
+            refused += 400 <= status_of(address, method, f"/{token}{path}", headers) < 500
         for headers in SIZES:
-            refused += 400 <= status_of(address, "POST", "/v1/messages", headers) < 500
+            refused += 400 <= status_of(address, "POST", f"/{token}/v1/messages", headers) < 500
         for method in ("PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT"):
-            refused += 400 <= status_of(address, method, "/v1/messages", {}) <= 501
+            refused += 400 <= status_of(address, method, f"/{token}/v1/messages", {}) <= 501
         assert model.results == {}
     total = len(HOSTILE_REQUESTS) + len(SIZES) + 5
     what = "hostile requests to the local server (Host, Origin, path, method, size)"

@@ -95,3 +95,11 @@ def test_a_body_that_is_no_record_ends_only_its_own_request(capfd: pytest.Captur
             urllib.request.urlopen(request, timeout=10)
         assert "message" in post(model.url, {"messages": []})
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/", "/0123456789abcdef0123456789abcdef/v1/messages"])
+def test_who_does_not_know_the_token_is_refused(path: str) -> None:
+    with serving([]) as model:
+        outside = model.url.rpartition("/")[0] + path
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(urllib.request.Request(outside, b"{}", method="POST"), timeout=10)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ class ScriptedModel:
     commands: Sequence[str]
     url: str = ""
     results: dict[int, str] = field(default_factory=dict)
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def answer(self, body: Record) -> Record:
         """Return the block that follows a request; requests without tools (titles) get a text."""
@@ -102,12 +104,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(b"{}", "application/json")
 
     def _is_the_clients(self) -> bool:
-        """Refuse what a page in a browser sends: another name of this address, an origin, an endless body."""
+        """Refuse who does not know the token, and what a page in a browser sends: another name of this
+        address, an origin, an endless body.
+        """
         length = self.headers.get("Content-Length") or "0"
         names = {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}  # type: ignore[attr-defined]
         is_a_page = "Origin" in self.headers or "Sec-Fetch-Site" in self.headers
         if (
-            self.headers.get("Host") in names
+            self.path.startswith(f"/{self.model.token}/")
+            and self.headers.get("Host") in names
             and not is_a_page
             and length.isdecimal()
             and int(length) <= MAX_BODY
@@ -121,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_the_clients():
             return
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-        if self.path.partition("?")[0] != "/v1/messages":
+        if self.path.partition("?")[0] != f"/{self.model.token}/v1/messages":
             self._send(b'{"input_tokens": 1}', "application/json")
             return
         message = _message(body, self.model.answer(body))
@@ -152,7 +157,7 @@ def serving(commands: Sequence[str]) -> Iterator[ScriptedModel]:
     """Serve a model that calls these commands on a free port of 127.0.0.1 until the block ends."""
     model = ScriptedModel(commands)
     server = _Server(("127.0.0.1", 0), type("_BoundHandler", (_Handler,), {"model": model}))
-    model.url = f"http://127.0.0.1:{server.server_address[1]}"
+    model.url = f"http://127.0.0.1:{server.server_address[1]}/{model.token}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

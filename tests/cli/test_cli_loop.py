@@ -118,7 +118,7 @@ def test_a_yes_at_the_terminal_approves_and_the_run_may_start(workspace, say, mo
     assert (said.code, said.out) == (0, f"approved: {plan['run_id']}\nnext: deft run '{workspace.root}'\n")
     assert tree(workspace.root) == before
     monkeypatch.setattr("deft.cli.running.start_runner", lambda run, **how: None)
-    assert say("run", workspace.root, "--wait", 0).code == 0
+    assert say("run", workspace.root, "--wait", 0).record["run"].endswith(plan["run_id"])
     assert files.read_json(workspace.results / plan["run_id"] / "approval.json")["by"] == "terminal"
 
 

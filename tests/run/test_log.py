@@ -16,7 +16,7 @@ import pytest
 from filelock import FileLock
 
 from deft import files
-from deft.errors import Corruption, RunBusy, StageFailed, StateConflict, UsageError
+from deft.errors import Corruption, EnvironmentMissing, RunBusy, StateConflict, UsageError
 from deft.run import log as log_module
 from deft.run.log import FIELDS, GENESIS, LoopLog, entry_sha256, read, scan
 
@@ -344,7 +344,7 @@ def test_a_failing_disk_loses_nothing_that_was_acknowledged(
     whole = three_lines(log, note)
     with monkeypatch.context() as patch:
         fail_on_log_line(patch, call, code)
-        with pytest.raises(StageFailed, match="log cannot be written"):
+        with pytest.raises(EnvironmentMissing, match="log cannot be written"):
             log.append(note("lost"))
     assert log.path.read_bytes() == whole
     assert log.append(note("kept"))["seq"] == 4

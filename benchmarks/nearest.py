@@ -2,6 +2,7 @@
 
     python -m benchmarks nearest            # 200,000 vectors
     python benchmarks/nearest.py --rows 1000000
+    python benchmarks/nearest.py --threads 1    # seconds of processor: on a machine that does other work
 
 All are given the same unit vectors (1,000 targets, width 768) and must find the same rows. Peers:
 `faiss.knn(targets, pool, 5, metric=faiss.METRIC_INNER_PRODUCT)` and scikit-learn's
@@ -12,9 +13,11 @@ Needs faiss-cpu and scikit-learn beside the package.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +35,12 @@ def units(rows: int, seed: int) -> np.ndarray:
     return drawn
 
 
-def in_memory(rows: int, repeats: int) -> None:
+def in_memory(rows: int, repeats: int, threads: int) -> None:
     """Print the times of all three; PyTorch is loaded before, as it is where pools are embedded."""
     import faiss
     import torch
     from sklearn.neighbors import NearestNeighbors
+    from threadpoolctl import threadpool_limits
 
     from deft.embedding.neighbours import nearest
 
@@ -54,8 +58,12 @@ def in_memory(rows: int, repeats: int) -> None:
         found["scikit-learn"] = searched.kneighbors(targets)[1]
 
     works = {"deft": deft, "faiss.knn": by_faiss, "scikit-learn": by_sklearn}
-    times = in_turn(works, repeats)
-    print(f"{TARGETS:,} x {rows:,} x {WIDTH}, {torch.get_num_threads()} threads")
+    torch.set_num_threads(threads)
+    faiss.omp_set_num_threads(threads)
+    with threadpool_limits(threads):
+        times = in_turn(works, repeats, time.process_time if threads == 1 else time.perf_counter)
+    unit = "of processor" if threads == 1 else "on the wall"
+    print(f"{TARGETS:,} x {rows:,} x {WIDTH}, {threads} thread(s), seconds {unit}")
     print_times(times, "deft")
     for peer in ("faiss", "scikit-learn"):
         print(f"same rows as {peer}: {(found['deft'] == found[peer]).mean():.4%}")
@@ -98,12 +106,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time exact cosine neighbours.")
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--search", type=Path)
     given = parser.parse_args()
     if given.search:
         search(given.search)
         return
-    in_memory(given.rows, given.repeats)
+    in_memory(given.rows, given.repeats, given.threads)
     from_parquet(given.rows)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deft.embedding import arithmetic
-from deft.embedding.arithmetic import Arithmetic, Brain, Single, brain_pays, has_native_bfloat16
+from deft.embedding.arithmetic import Brain, Single, brain_pays, has_native_bfloat16
 
 
 @pytest.fixture(autouse=True)
@@ -25,10 +25,12 @@ def one_thread() -> Iterator[None]:
 
 def error_share(kind: type[Single | Brain], rows: np.ndarray, others: np.ndarray) -> float:
     """Return the largest error of a product, as a share of what it says it may be."""
-    used: Arithmetic = kind(rows)
+    used = kind(rows)
     exact = rows.astype(np.float64) @ others.astype(np.float64).T
     lengths = [np.linalg.norm(side.astype(np.float64), axis=1) for side in (rows, others)]
-    return float((np.abs(used.products(others) - exact) / np.outer(*lengths)).max() / used.error())
+    return float(
+        (np.abs(np.asarray(used.products(others).tolist()) - exact) / np.outer(*lengths)).max() / used.error()
+    )
 
 
 @pytest.mark.parametrize("kind", [Single, Brain])
@@ -47,6 +49,22 @@ def test_the_bound_of_bfloat16_is_not_far_above_what_the_worst_factors_do() -> N
 def test_numbers_that_single_precision_sums_in_turn_are_summed_in_single_precision_by_bfloat16_too() -> None:
     rows = np.full((1, 4096), 1.0, dtype=np.float32)
     assert Brain(rows).products(rows).item() == 4096  # a sum kept in eight bits would stop at 256
+
+
+@pytest.mark.parametrize("level", [-0.5, 0.0, 1e-30, 0.25, 0.5])
+@pytest.mark.parametrize("offset", [0.0, 0.125])
+def test_every_product_that_reaches_a_level_is_found_and_none_that_lies_clearly_below(
+    level: float, offset: float
+) -> None:
+    draw = np.random.default_rng(2)
+    rows, others = (draw.normal(size=(n, 8)).astype(np.float32) for n in (5, 400))
+    offsets, lowest = np.full(400, offset, np.float32), np.full(5, level, np.float32)
+    brain = Brain(rows)
+    scores = brain.products(others).float().numpy() - offsets
+    found = np.zeros(scores.size, dtype=bool)
+    found[brain.places(others, offsets, lowest)] = True
+    assert found[scores.ravel() >= level].all()
+    assert not found[scores.ravel() < level - 0.01 * abs(level)].any()
 
 
 def test_a_processor_without_native_bfloat16_stays_with_float32(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,10 +82,9 @@ def products(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     used: list[str] = []
     for kind in (screening.Brain, screening.Single):
 
-        def noted(self: Any, others: Matrix, kind: Any = kind, products: Any = kind.products) -> Matrix:
+        def noted(self: Any, others: Matrix, kind: Any = kind, products: Any = kind.products) -> Any:
             used.append(kind.__name__)
-            found: Matrix = products(self, others)
-            return found
+            return products(self, others)
 
         monkeypatch.setattr(kind, "products", noted)
     return used

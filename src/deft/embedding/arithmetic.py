@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +22,6 @@ WORTH_LOADING = 2**36
 PROCESSOR = Path("/proc/cpuinfo")
 NATIVE = {"avx512_bf16", "amx_bf16", "bf16"}
 """How Linux calls a processor's native products of bfloat16, on x86 and on ARM."""
-
-
-class Arithmetic(Protocol):
-    """Inner products of given rows (n, width) with others."""
-
-    def products(self, others: Matrix) -> Matrix:
-        """Return the inner products (n, others)."""
-
-    def error(self) -> float:
-        """Return by how much a product may be wrong, as a share of the two lengths multiplied."""
 
 
 class Single:
@@ -55,14 +45,26 @@ class Brain:
     def __init__(self, rows: Matrix) -> None:
         import torch
 
-        self._bfloat: Any = lambda matrix: torch.from_numpy(matrix).bfloat16()
+        self._torch = torch
         self._rows = self._bfloat(rows)
         self._sum_error = 2 * Single(rows).error()
 
-    def products(self, others: Matrix) -> Matrix:
-        """Return the inner products (n, others)."""
-        products: Matrix = (self._rows @ self._bfloat(others).T).float().numpy()
-        return products
+    def _bfloat(self, values: npt.NDArray[Any]) -> Any:
+        return self._torch.from_numpy(values).bfloat16()
+
+    def products(self, others: Matrix) -> Any:
+        """Return the inner products (n, others) as a tensor."""
+        return self._rows @ self._bfloat(others).T
+
+    def places(self, others: Matrix, offsets: Matrix, lowest: Matrix) -> npt.NDArray[np.int64]:
+        """Return the places, in (n, others), whose product less its offset reaches `lowest` (n)."""
+        products = self.products(others)
+        if offsets.any() or lowest.min() <= 0:
+            return np.flatnonzero(products.float().numpy() - offsets >= lowest[:, None])
+        # not rounded up; and from 0 on the bits of bfloat16, read as whole numbers, are in the same order
+        below = self._bfloat(lowest - BRAIN_ROUNDING * lowest)
+        whole = self._torch.int16
+        return np.flatnonzero(products.view(whole).numpy() >= below.view(whole).numpy()[:, None])
 
     def error(self) -> float:
         """Return the bound of two rounded factors, their sum in float32, and the rounded result."""

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from deft.embedding.arithmetic import SINGLE_ROUNDING, Arithmetic, Brain, Matrix, Single, brain_pays
+from deft.embedding.arithmetic import SINGLE_ROUNDING, Brain, Matrix, Single, brain_pays
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -56,12 +56,17 @@ class _Scoring:
     slack: Floats
     reached: Floats
 
-    def possible(self, arithmetic: Arithmetic, k: int) -> Integers:
-        """Return the places, in (targets, rows), whose score can be one of the k best."""
-        scores = arithmetic.products(self.rows)
+    def roughly_possible(self, brain: Brain) -> Integers:
+        """Return the places, in (targets, rows), whose score in bfloat16 can be one of the best."""
+        return brain.places(self.rows, self.offsets, self._lowest(brain.error()))
+
+    def possible(self, k: int) -> Integers:
+        """Return the places, in (targets, rows), whose score in float32 can be one of the k best."""
+        single = Single(self.targets)
+        scores = single.products(self.rows)
         if self.offsets.any():
             scores -= self.offsets
-        margin = self.slack + arithmetic.error() * self.span
+        margin = self.slack + single.error() * self.span
         needed = self.reached - margin
         if np.isinf(self.reached).any():
             needed = np.maximum(needed, _kth_largest(scores, k) - 2 * margin)
@@ -70,13 +75,16 @@ class _Scoring:
 
     def confirmed(self, pairs: Pairs) -> Pairs:
         """Return the pairs whose score can still be among the best when it is computed in float32."""
-        lowest = _just_below(self.reached - self.slack - Single(self.rows).error() * self.span)
+        lowest = self._lowest(Single(self.rows).error())
         kept = np.zeros(len(pairs[0]), dtype=np.bool_)
         for part in slices(len(kept), max(1, PAIR_VALUES // self.rows.shape[1])):
             rows, columns = pairs[0][part], pairs[1][part]
             scores = np.einsum("ij,ij->i", self.targets[rows], self.rows[columns]) - self.offsets[columns]
             kept[part] = scores >= lowest[rows]
         return pairs[0][kept], pairs[1][kept]
+
+    def _lowest(self, error: float) -> Matrix:
+        return _just_below(self.reached - self.slack - error * self.span)
 
 
 class _Screened:
@@ -85,6 +93,7 @@ class _Screened:
     def __init__(self, targets: Matrix) -> None:
         self._targets = targets
         self._multiplications = 0
+        self._converted: tuple[Matrix, Brain] | None = None
 
     def scoring(self, block: Matrix, farthest: Floats) -> _Scoring:
         """Return how the rows of a block are scored."""
@@ -97,11 +106,17 @@ class _Screened:
     def candidates(self, block: Matrix, farthest: Floats, k: int) -> Pairs:
         scoring = self.scoring(block, farthest)
         if np.isfinite(farthest).all() and brain_pays(self._multiplications):
-            places = scoring.possible(Brain(scoring.targets), k)
+            places = scoring.roughly_possible(self._brain(scoring.targets))
             if len(places) <= AFFORDED_SHARE * len(farthest) * len(block):
                 return scoring.confirmed(_pairs(places, len(block)))
         self._multiplications += len(farthest) * block.size
-        return _pairs(scoring.possible(Single(scoring.targets), k), len(block))
+        return _pairs(scoring.possible(k), len(block))
+
+    def _brain(self, targets: Matrix) -> Brain:
+        """Return the targets in bfloat16, converted once where they are the same for every block."""
+        if self._converted is None or self._converted[0] is not targets:
+            self._converted = targets, Brain(targets)
+        return self._converted[1]
 
     def distances(self, block: Matrix, pairs: Pairs) -> Floats:
         rows, columns = pairs

@@ -165,6 +165,7 @@ class Recorded:
 
     def _keep(self, step: str) -> None:
         shutil.copytree(self.run.root, self.found / step, symlinks=True)
+        forget_what_was_embedded()
 
     def recorded(self, step: str) -> Path:
         return self.traces / f"{step.replace('/', '-')}"
@@ -172,7 +173,7 @@ class Recorded:
     def go_back_before(self, step: str) -> None:
         shutil.rmtree(self.run.root)
         shutil.copytree(self.found / step, self.run.root, symlinks=True)
-        shutil.rmtree(cache_home(), ignore_errors=True)  # what was embedded before need not be written again
+        forget_what_was_embedded()
 
     def strike(self, fault: Fault) -> DeftError:
         """Let a stage's tool meet a fault; return what the run says, after a look at what it left."""
@@ -197,6 +198,11 @@ class Recorded:
 
         with pytest.raises(Done):
             run_loop(self.run, SILENT, after_stage=stop)
+
+
+def forget_what_was_embedded() -> None:
+    """Let every stage find an empty cache: what is in it is not written again, and the calls would differ."""
+    shutil.rmtree(cache_home().parent, ignore_errors=True)
 
 
 class Done(BaseException):

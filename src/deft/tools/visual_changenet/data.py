@@ -108,9 +108,7 @@ class SplitSource:
             for side, lights in columns.items()
         }
         self._require_memory(len(known))
-        pixels = read_pixels(
-            list(known), width=self.width, height=self.height, within=Roots.of(self.images)
-        )
+        pixels = read_pixels(list(known), width=self.width, height=self.height, within=Roots.of(self.images))
         return Images(pixels, indices["golden_path"], indices["input_path"])
 
     def _require_memory(self, images: int) -> None:

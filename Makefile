@@ -5,6 +5,7 @@ WORKERS ?= 2
 TOLD_TRUE = "src/deft/run/audit*.py,src/deft/run/state.py"
 GUARDED = "src/deft/run/*,src/deft/guard/*,src/deft/steps/gate.py,src/deft/workspace/*"
 PYTEST = "$$(bin/deft --environment test)" -m pytest
+WHOLE = -m "whole and not fault and not long"
 IN_ENVIRONMENT = "$$(bin/deft --environment test)" -m
 
 .PHONY: demo test test-all check faults whole skips benchmark environment
@@ -33,8 +34,9 @@ check: environment
 faults: environment
 	$(PYTEST) -n $(WORKERS) tests/faults -m "not long" --junitxml=build/faults.xml
 
+# Servers, browsers and clients are other people's programs: what fails with one is tried once more, and both are told.
 whole: environment
-	$(PYTEST) -m "whole and not fault and not long" --junitxml=build/whole.xml
+	$(PYTEST) $(WHOLE) --junitxml=build/whole.xml || $(PYTEST) $(WHOLE) --last-failed --last-failed-no-failures none
 
 skips: environment
 	@"$$(bin/deft --environment test)" tests/house/allowed_skips.py build/test.xml build/faults.xml build/whole.xml

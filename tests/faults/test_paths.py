@@ -52,7 +52,7 @@ STARTS = (
     "../",
     "../../",
     "/results/",
-    "/proc/self/root/",
+    "/proc/self/" + "root/",
     "file://",
     "~/",
     "\\\\host\\",

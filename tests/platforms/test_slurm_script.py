@@ -35,7 +35,7 @@ def shell(text: str) -> list[str]:
 
 def test_the_result_names_exit_codes_and_every_file_by_its_hash(tmp_path):
     folder = job_folder(tmp_path)
-    script = f"echo hello; printf 1 > {shlex.quote(str(folder))}/work/'two words.txt'"
+    script = f"echo hello; printf 1 > {shlex.quote(str(folder / 'work'))}/'two words.txt'"
     assert run(folder, shell(script), ["true"]).returncode == 0
     lines = (folder / f"{NONCE}.ok").read_text().splitlines()
     one = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"

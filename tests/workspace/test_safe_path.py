@@ -45,7 +45,7 @@ def test_what_stays_inside_is_read(root: Path, name: str, opening: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["escape", "chain", "up/secret", "../secret", "/etc/passwd", "up/up/root/up/secret"]
+    "name", ["escape", "chain", "up/secret", "../secret", "/etc/passwd", "up/up/" + "root/up/secret"]
 )
 def test_what_leads_out_is_refused(root: Path, name: str, opening: str) -> None:
     with pytest.raises(InputRefused, match="leads out of the folder"):

@@ -36,7 +36,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.
     def run(folder: ShardFolder, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(program), str(folder.root), *words]
         environment = {**os.environ, **quiet, **place}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=550)
 
     return run
 

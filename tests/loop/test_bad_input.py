@@ -94,7 +94,7 @@ MISSING: dict[str, tuple[Damage, str]] = {
     "no training table": (lambda w: w.training_table.unlink(), "{}/train/base/training_set.csv"),
     "no images": (
         lambda w: shutil.rmtree(w.images),
-        "image(s) of 26 rows do not exist: row 2: {}/kpi/images",
+        "image(s) of 26 rows do not exist: row 2: /",
     ),
     "no pool": (lambda w: shutil.rmtree(w.mining_pool), "{}/augmentation/mining_pool/mining_pool.csv"),
     "no pool images": (lambda w: shutil.rmtree(w.mining_pool / "images"), "row 2 input_path `pool/board0`"),

@@ -463,7 +463,7 @@ def test_an_array_of_shards_survives_a_dead_node_and_a_dead_launcher(
     files.write_yaml(tmp_path / "specs" / "platforms.yaml", {"slurm": quick})
     folder = mining.plan("on the cluster", SHARDS)
     launcher = child(slurm_children.launch_shards, str(folder.root))
-    wait_until(lambda: len(folder.unfinished()) <= SHARDS - 4, "four shards are done", 90)
+    wait_until(lambda: len(folder.unfinished()) <= SHARDS - 4, "four shards are done", 300)
     os.kill(launcher.pid, signal.SIGKILL)
     launcher.join()
     cluster.kill_node("n2")

@@ -22,7 +22,7 @@ NODE = {
 }
 LOOPBACK = "127.0.0.2", "127.0.0.3"  # Ray takes 127.0.0.1 for the machine's own address on the network
 DONE_BEFORE_THE_KILL = 3
-PATIENCE_SECONDS = 200
+PATIENCE_SECONDS = 450.0
 
 
 def main() -> int:

@@ -37,5 +37,5 @@ def work_as_runner(root: str) -> int:
 
 def launch_shards(folder: str) -> None:
     """Have the missing shards of a folder done by an array whose tasks do several each."""
-    pytest.MonkeyPatch().setattr("deft.shards.launchers.slurm.TASKS_AT_MOST", TASKS)
+    pytest.MonkeyPatch().setattr("deft.shards.launchers.task_script.TASKS_AT_MOST", TASKS)
     run_missing(ShardFolder.at(Path(folder)), SlurmLauncher(), NullProgress())

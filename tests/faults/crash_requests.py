@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import crash_verbs
+import pytest
 from crash_errnos import Errnos
 from crash_trees import Disk, Told, differences
 from crash_verbs import cleaning, opening, rebuilding
@@ -135,7 +136,9 @@ def mutants(reference: Reference) -> dict[str, str]:
     """Take every site out of the traces that pass it, one at a time; return what caught it, or nothing."""
     base = reference.root.parent
     run = Recorded("run", reference.root, reference.calls, reference.present, reference.acknowledged)
-    traces = [*all_recorded(base / "scenarios"), run]
+    with pytest.MonkeyPatch.context() as patch:  # approvals of a scenario are none of the run's
+        patch.setenv("XDG_STATE_HOME", str(base / "scenarios-state"))
+        traces = [*all_recorded(base / "scenarios"), run]
     return {str(site): _caught(site, traces, base / "scratch") for site in sites()}
 
 

@@ -218,6 +218,7 @@ def _waiting(folder: Path) -> Callable[[ToolCall], None]:
 def start_and_join(root: str, hold: str) -> None:
     """Start the runner as `deft run` does, in a session that a terminal could close, and wait for its end."""
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have told it not to listen
     run = RunFolder(Path(root))
     words = ["-c", f"import loop_children; loop_children.detached({root!r}, {hold!r})"]
     runner.runner_command = lambda run, until_judgement: [sys.executable, *words]

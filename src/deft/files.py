@@ -8,14 +8,14 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from deft.csv_text import csv_bytes
+from deft.csv_text import csv_blocks
 from deft.errors import Corruption, InputRefused
 from deft.parquet_bounds import require_bounded
 
@@ -34,10 +34,14 @@ PLAIN_INTERPOLATION = re.compile(r"\$\{(?=\s*(?:eval\s*:|[\w.\[\]]+\s*\}))")
 
 def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> Path:
     """Replace `path` in one step: a reader sees the old bytes or the new ones, after power loss too."""
+    return _replace(path, [content], mode)
+
+
+def _replace(path: Path, blocks: Iterable[bytes], mode: int = 0o644) -> Path:
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        _write_new(temporary, content, mode)
+        _write_new(temporary, blocks, mode)
         os.replace(temporary, path)
     except BaseException as error:
         _give_up(temporary, error, path)
@@ -68,7 +72,7 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def _write_new(path: Path, content: bytes, mode: int) -> None:
+def _write_new(path: Path, blocks: Iterable[bytes], mode: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW  # never into what stands there already
     try:
         descriptor = os.open(path, flags, mode)
@@ -76,7 +80,8 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
         path.unlink()
         descriptor = os.open(path, flags, mode)
     try:
-        _write_all(descriptor, content)
+        for block in blocks:
+            _write_all(descriptor, block)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -191,7 +196,7 @@ def write_yaml(path: Path, record: object) -> Path:
 
 def write_csv(path: Path, table: pd.DataFrame) -> Path:
     """Write a table as CSV without an index column, atomically; empty cells stay empty."""
-    return write_bytes(path, csv_bytes(table))
+    return _replace(path, csv_blocks(table))
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> Path:

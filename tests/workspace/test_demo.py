@@ -14,11 +14,12 @@ from deft.workspace import demo
 from deft.workspace.demo import draw_workspace
 from deft.workspace.drawing import inspection
 from deft.workspace.drawing.factory import SPLITS
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.layout import Workspace
 from deft.workspace.leakage import assert_disjoint, find_overlaps
 from deft.workspace.pairs import pair_stems
 from deft.workspace.pool_paths import resolve_pool_paths
-from deft.workspace.rows import COLUMNS, PASS, ImageLayout, read_table, resolve_images
+from deft.workspace.rows import COLUMNS, PASS, ImageLayout, read_table
 from deft.workspace.sides import workspace_sides
 from deft.workspace.training_spec import TrainingSettings, prove_spec, read_baseline_spec, training_spec
 

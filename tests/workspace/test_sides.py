@@ -9,7 +9,7 @@ from tiny_workspace import make_workspace
 
 def test_every_row_of_every_set_and_of_the_pool_is_on_a_side(tmp_path):
     workspace = make_workspace(tmp_path / "workspace")
-    sides = {side.name: len(side.places) for side in workspace_sides(workspace)}
+    sides = {side.name: len(side) for side in workspace_sides(workspace)}
     assert list(sides) == ["train", "validation", "kpi", "holdout", "pool"]
     assert sides["kpi"] == len(read_table(workspace.kpi_table))
 
@@ -18,7 +18,7 @@ def test_the_generated_pictures_are_on_the_pools_side_with_their_originals_as_go
     workspace = make_workspace(tmp_path / "workspace")
     (pool,) = [side for side in workspace_sides(workspace) if side.name == "pool"]
     rows = len(read_table(workspace.mining_pool_table))
-    generated = pool.places[rows:]
+    generated = [pool.place(image) for image in range(rows, len(pool))]
     assert [place.row for place in generated] == list(range(rows + 2, rows + 8))
     assert {place.path for place in generated} == {str(p) for p in workspace.reconstructed_images.iterdir()}
     assert {place.golden for place in generated} == {str(p) for p in workspace.original_images.iterdir()}

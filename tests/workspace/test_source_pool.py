@@ -13,8 +13,9 @@ from PIL import Image
 
 from deft import files
 from deft.errors import InputRefused, StateConflict
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.layout import SynthPool, Workspace
-from deft.workspace.rows import COLUMNS, ImageLayout, read_table, resolve_images
+from deft.workspace.rows import COLUMNS, ImageLayout, read_table
 from deft.workspace.source_pool import POOL_COLUMNS, build_source_pool, pool_digest, prestage
 
 LAYOUT = ImageLayout(("Top",), ".png")

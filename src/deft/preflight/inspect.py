@@ -12,11 +12,12 @@ import pandas as pd
 
 from deft import files
 from deft.errors import InputRefused, StateConflict
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.images import open_image
 from deft.workspace.layout import Workspace
 from deft.workspace.leakage import LeakageReport, assert_disjoint, find_overlaps
 from deft.workspace.pairs import pair_stems
-from deft.workspace.rows import PASS, ImageLayout, read_table, resolve_images
+from deft.workspace.rows import PASS, ImageLayout, read_table
 from deft.workspace.sides import workspace_sides
 from deft.workspace.source_pool import pool_digest
 from deft.workspace.training_spec import Spec, images_folder, read_baseline_spec
@@ -70,7 +71,7 @@ def inspect_workspace(workspace: Workspace) -> Inspection:
     sides = workspace_sides(workspace)
     leakage = find_overlaps(sides)
     assert_disjoint(leakage)
-    goldens = {place.golden for side in sides for place in side.places}
+    goldens = {path for side in sides for path in side.golden_paths()}
     _require_readable([*goldens, *(str(path) for pair in pairs for path in (pair.ng, pair.ok))])
     inputs, images = input_digests(workspace), image_digests(workspace)
     return Inspection(workspace, spec, layout, tables, pool, len(pairs), leakage, inputs, images)

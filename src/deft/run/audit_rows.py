@@ -13,6 +13,7 @@ from deft.embedding.sets import EmbeddingSet, require_same_encoder
 from deft.metrics.weak_samples import GAP_COLUMNS, weakest_targets
 from deft.run.audit_evidence import Evidence
 from deft.run.audit_models import check_spec, image_naming
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.layout import Phase, Workspace, phase_name
 from deft.workspace.leakage import LeakageReport, Side, find_overlaps
 from deft.workspace.rows import (
@@ -21,7 +22,6 @@ from deft.workspace.rows import (
     ImageLayout,
     prefix_rows,
     read_table,
-    resolve_images,
 )
 from deft.workspace.sides import workspace_sides
 from deft.workspace.source_pool import pool_digest

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
+import pyarrow as pa
 
 from deft import files
 from deft.errors import StageFailed
 from deft.stages.base import Outcome, Record, Stage, StageContext
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.layout import Workspace, phase_name
 from deft.workspace.leakage import LeakageReport, Side, assert_disjoint, find_overlaps
 from deft.workspace.rows import (
@@ -19,10 +21,10 @@ from deft.workspace.rows import (
     ImageLayout,
     prefix_rows,
     read_table,
-    resolve_images,
     write_table,
 )
 from deft.workspace.sides import workspace_sides
+from deft.workspace.text_columns import text_blocks
 from deft.workspace.training_spec import (
     TrainingSettings,
     images_folder,
@@ -64,7 +66,8 @@ class DataMerge(Stage):
         table = write_table(folder / context.phase.combined_table.name, combined[list(COLUMNS)])
         provenance = combined[[SOURCE, "provenance", *REQUIRED]]
         files.write_csv(folder / context.phase.combined_provenance.name, provenance)
-        require_retained(before, read_table(table))
+        require_retained(before, combined)
+        require_written(table, combined)
         self._write_spec(context, folder, table)
         self._write_validation(folder, combined, leakage)
         shares = combined[SOURCE].value_counts()
@@ -157,8 +160,21 @@ def _begins_with(combined: pd.DataFrame, before: pd.DataFrame) -> bool:
     """Say whether the earlier rows stand in front as they were: so they do, unless something is wrong."""
     if len(combined) < len(before):
         return False
-    front = combined.head(len(before))
-    return all(bool((front[name].to_numpy() == before[name].to_numpy()).all()) for name in COLUMNS)
+    front = combined.head(len(before)).set_axis(before.index)
+    return all(bool((front[name] == before[name]).all()) for name in COLUMNS)
+
+
+def require_written(path: Path, table: pd.DataFrame) -> None:
+    """Refuse a file whose rows, read again in blocks, are not those of the table that it was written from."""
+    begin = 0
+    for block in text_blocks(path, REQUIRED):
+        rows = table.iloc[begin : begin + len(block)]
+        meant = pa.Table.from_pandas(rows[list(COLUMNS)], schema=block.schema, preserve_index=False)
+        if not pa.table(block).combine_chunks().equals(meant.combine_chunks()):
+            raise StageFailed("table does not read back as it was written", value=path)
+        begin += len(block)
+    if begin != len(table):
+        raise StageFailed("table does not read back as it was written", value=path)
 
 
 def _require_disjoint(combined: pd.DataFrame, workspace: Workspace, layout: ImageLayout) -> LeakageReport:

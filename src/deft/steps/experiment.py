@@ -17,7 +17,8 @@ from deft.platforms.base import ToolCall
 from deft.preflight.plan import gpu_count
 from deft.preflight.settings import SPEC, USER, Settings
 from deft.steps.gate import require_files
-from deft.workspace.rows import REQUIRED, ImageLayout, resolve_images
+from deft.workspace.image_columns import resolve_images
+from deft.workspace.rows import REQUIRED, ImageLayout
 
 UNSET = "???"
 

@@ -7,16 +7,18 @@ copies are only likely ones. Both are reported. Golden images are shared between
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from deft.errors import LeakageFound
 from deft.progress import Progress
+from deft.workspace.image_columns import ImageColumns, Numbers
 from deft.workspace.near_copies import near_copies
 from deft.workspace.pixels import PictureReader
 from deft.workspace.rows import FIRST_DATA_ROW, LISTED, ImageLayout
@@ -38,27 +40,59 @@ class Place:
 
 @dataclass(frozen=True)
 class Side:
-    """All input images of one side, every light of every row."""
+    """All input images of one side, every light of every row, as columns; `row` is a spreadsheet's."""
 
     name: str
-    places: tuple[Place, ...]
+    images: ImageColumns
+    rows: Numbers
+    labels: Numbers
+    label_names: tuple[str, ...]
 
     @classmethod
     def of_table(cls, name: str, table: pd.DataFrame, images_dir: Path, layout: ImageLayout) -> Side:
         """Return the side that a table makes under an image root."""
-        labels = table["label"].tolist()
-        inputs = layout.column_paths(table, images_dir, "input_path")
-        goldens = layout.column_paths(table, images_dir, "golden_path")
+        labels, names = pd.factorize(table["label"])
+        rows = np.arange(FIRST_DATA_ROW, FIRST_DATA_ROW + len(table), dtype=np.int32)
+        lights = len(layout.endings)
+        images = ImageColumns.of(table, images_dir, layout)
         return cls(
-            name,
-            tuple(
-                Place(name, row, path, golden, label)
-                for paths, golden_paths in zip(inputs, goldens, strict=True)
-                for row, (path, golden, label) in enumerate(
-                    zip(paths, golden_paths, labels, strict=True), start=FIRST_DATA_ROW
-                )
-            ),
+            name, images, np.tile(rows, lights), np.tile(labels.astype(np.int32), lights), tuple(names)
         )
+
+    def followed_by(self, pairs: Sequence[tuple[str, str, str]], *, first_row: int) -> Side:
+        """Return the side with further images behind it, each an input, a golden and a label."""
+        paths = [path for pair in pairs for path in pair[:2]]
+        even = np.arange(0, len(paths), 2, dtype=np.int32)
+        labels = np.arange(len(pairs), dtype=np.int32)
+        return Side(
+            self.name,
+            self.images.joined(ImageColumns(paths, even, even + np.int32(1))),
+            np.concatenate([self.rows, labels + np.int32(first_row)]),
+            np.concatenate([self.labels, labels + np.int32(len(self.label_names))]),
+            (*self.label_names, *(label for _, _, label in pairs)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def place(self, image: int) -> Place:
+        """Return where an image stands."""
+        paths = self.images.paths
+        return Place(
+            self.name,
+            int(self.rows[image]),
+            paths[self.images.inputs[image]],
+            paths[self.images.goldens[image]],
+            self.label_names[self.labels[image]],
+        )
+
+    def input_paths(self) -> list[str]:
+        """Return the distinct paths of the inputs."""
+        return [self.images.paths[number] for number in np.unique(self.images.inputs)]
+
+    def golden_paths(self) -> list[str]:
+        """Return the distinct paths of the goldens."""
+        return [self.images.paths[number] for number in np.unique(self.images.goldens)]
 
 
 @dataclass(frozen=True)
@@ -118,18 +152,18 @@ def find_overlaps(
     Each row of the later side counts once for each earlier side. An image that cannot be read is refused.
     """
     reader = PictureReader()
-    reader.read_all((place.path for side in sides for place in side.places), progress)
-    report = LeakageReport(images=sum(len(side.places) for side in sides))
-    grouped = {side.name: _by_pixels(side, reader) for side in sides}
-    unchecked = 0
-    for first, second in combinations([side.name for side in sides], 2):
+    reader.read_all((path for side in sides for path in side.input_paths()), progress)
+    contents = _Contents(reader)
+    shown = {side.name: _Shown.of(side, contents) for side in sides}
+    report, unchecked = LeakageReport(images=sum(map(len, sides))), 0
+    for first, second in combinations(shown, 2):
         if against in (None, first, second):
-            for overlap, is_trivial in _exact(grouped[first], grouped[second], reader):
+            for overlap, is_trivial in _exact(shown[first], shown[second]):
                 (report.trivial if is_trivial else report.identical).append(overlap)
-            lossy, missed = _lossy(grouped[first], grouped[second], reader)
+            lossy, missed = _lossy(shown[first], shown[second])
             report.lossy.extend(lossy)
             unchecked += missed
-    return LeakageReport(report.identical, report.trivial, report.lossy, report.images, unchecked)
+    return replace(report, unchecked=unchecked)
 
 
 def assert_disjoint(report: LeakageReport) -> None:
@@ -144,50 +178,89 @@ def assert_disjoint(report: LeakageReport) -> None:
         )
 
 
-Groups = dict[str, list[Place]]
+Images = npt.NDArray[np.intp]
 
 
-def _by_pixels(side: Side, reader: PictureReader) -> Groups:
-    groups: Groups = defaultdict(list)
-    for place in side.places:
-        groups[reader.picture(place.path).pixels].append(place)
-    return groups
+class _Contents:
+    """Number the distinct pixels of all sides, so that columns of images compare as columns of numbers."""
+
+    def __init__(self, reader: PictureReader) -> None:
+        self.reader = reader
+        self._numbers: dict[str, int] = {}
+
+    def number(self, path: str) -> int:
+        pixels = self.reader.picture(path).pixels
+        return self._numbers.setdefault(pixels, len(self._numbers))
 
 
-def _exact(first: Groups, second: Groups, reader: PictureReader) -> Iterator[tuple[Overlap, bool]]:
+@dataclass(frozen=True)
+class _Shown:
+    """What the images of a side show: the number of each image's pixels, and the images in their order."""
+
+    side: Side
+    contents: _Contents
+    pixels: Numbers
+    order: Images
+
+    @classmethod
+    def of(cls, side: Side, contents: _Contents) -> _Shown:
+        distinct, inverse = np.unique(side.images.inputs, return_inverse=True)
+        numbers = [contents.number(side.images.paths[path]) for path in distinct]
+        pixels = np.array(numbers, dtype=np.int32)[inverse]
+        return cls(side, contents, pixels, np.argsort(pixels, kind="stable"))
+
+    def firsts(self) -> Images:
+        """Return the first image of every content, in the order of the rows."""
+        return np.sort(np.unique(self.pixels, return_index=True)[1])
+
+    def alone(self, other: _Shown) -> Images:
+        """Return the first image of every content that the other side does not show."""
+        firsts = self.firsts()
+        return firsts[~np.isin(self.pixels[firsts], other.pixels)]
+
+    def showing(self, number: int) -> Images:
+        """Return the images of one content, in the order of the rows."""
+        begin, end = np.searchsorted(self.pixels, (number, number + 1), sorter=self.order)
+        return self.order[begin:end]
+
+    def are_golden(self, images: Images) -> npt.NDArray[np.bool_]:
+        """Say of each image whether it equals its own golden."""
+        distinct, inverse = np.unique(self.side.images.goldens[images], return_inverse=True)
+        goldens = [self.contents.number(self.side.images.paths[path]) for path in distinct]
+        found: npt.NDArray[np.bool_] = np.array(goldens, dtype=np.int32)[inverse] == self.pixels[images]
+        return found
+
+
+def _exact(first: _Shown, second: _Shown) -> Iterator[tuple[Overlap, bool]]:
     """Yield each overlap of equal pixels and whether it is trivial: on both sides, or of one colour."""
-    for pixels, places in second.items():
-        if pixels not in first:
-            continue
-        telling = [place for place in first[pixels] if not _is_trivial(place, reader)]
-        known = (telling or first[pixels])[0]
-        for place in places:
-            same_bytes = reader.content(known.path) == reader.content(place.path)
+    reader = first.contents.reader
+    common = second.pixels[second.firsts()]
+    for number in common[np.isin(common, first.pixels)]:
+        known, others = first.showing(number), second.showing(number)
+        telling = known[~first.are_golden(known)]
+        place = first.side.place((telling if len(telling) else known)[0])
+        is_trivial = second.are_golden(others) & (not len(telling)) | reader.picture(place.path).is_uniform
+        for image, trivial in zip(others, is_trivial, strict=True):
+            other = second.side.place(image)
+            same_bytes = reader.content(place.path) == reader.content(other.path)
             kind = "same file content" if same_bytes else "same pixels"
-            is_uniform = reader.picture(place.path).is_uniform
-            is_trivial = is_uniform or (not telling and _is_trivial(place, reader))
-            yield Overlap(known, place, kind), is_trivial
+            yield Overlap(place, other, kind), bool(trivial)
 
 
-def _is_trivial(place: Place, reader: PictureReader) -> bool:
-    return reader.picture(place.golden).pixels == reader.picture(place.path).pixels
-
-
-def _lossy(first: Groups, second: Groups, reader: PictureReader) -> tuple[list[Overlap], int]:
+def _lossy(first: _Shown, second: _Shown) -> tuple[list[Overlap], int]:
     """Return likely copies between contents that are not on both sides, and not trivial."""
-    ones, twos = (
-        [group[0] for pixels, group in groups.items() if pixels not in other]
-        for groups, other in ((first, second), (second, first))
-    )
+    pictures = first.contents.reader.picture
+    ones, twos = first.alone(second), second.alone(first)
+    left, right = [first.side.place(image) for image in ones], [second.side.place(image) for image in twos]
     found, unchecked = near_copies(
-        [reader.picture(place.path) for place in ones],
-        [reader.picture(place.path) for place in twos],
-        [place.label for place in ones],
-        [place.label for place in twos],
+        [pictures(place.path) for place in left],
+        [pictures(place.path) for place in right],
+        [place.label for place in left],
+        [place.label for place in right],
     )
     overlaps = [
-        Overlap(ones[i], twos[j], "likely lossy copy", round(error, 2))
+        Overlap(left[i], right[j], "likely lossy copy", round(error, 2))
         for i, j, error in found
-        if not (_is_trivial(ones[i], reader) and _is_trivial(twos[j], reader))
+        if not (first.are_golden(ones[[i]])[0] and second.are_golden(twos[[j]])[0])
     ]
     return overlaps, unchecked

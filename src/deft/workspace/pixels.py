@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ THUMBNAIL = 32
 LEAST_STEP = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A decoded picture: sha256 of its RGB pixels and size, whether it is of one colour, its likeness."""
 
@@ -34,6 +34,7 @@ class Picture:
 
 _REMEMBERED: dict[str, Picture] = {}
 MOST_REMEMBERED = 65_536
+AT_ONCE = 32  # a task of a pool costs as much memory as a picture
 
 
 class PictureReader:
@@ -68,8 +69,14 @@ class PictureReader:
             (progress or NullProgress()).task("compare images", total=len(distinct), unit="image") as task,
             ThreadPoolExecutor(2) as pool,
         ):
-            for _ in pool.map(self.picture, distinct, chunksize=32):
-                task.advance()
+            blocks = [distinct[at : at + AT_ONCE] for at in range(0, len(distinct), AT_ONCE)]
+            for done in pool.map(self._read, blocks):
+                task.advance(done)
+
+    def _read(self, paths: Sequence[str]) -> int:
+        for path in paths:
+            self.picture(path)
+        return len(paths)
 
 
 def _decoded(path: str, content: str) -> Picture:

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 import pandas as pd
 
 from deft.errors import InputRefused
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.layout import Workspace
 from deft.workspace.listing import Listing
-from deft.workspace.rows import FIRST_DATA_ROW, LISTED, ImageLayout, resolve_images
+from deft.workspace.rows import FIRST_DATA_ROW, LISTED, ImageLayout
 from deft.workspace.safe_path import Roots
 
 

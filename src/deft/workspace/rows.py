@@ -7,11 +7,9 @@ them. A row's image is `{images_dir}/{input_path}/{object_name}_{light}{extensio
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,14 +20,12 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from deft import files
 from deft.errors import InputRefused, UsageError
 from deft.untrusted import UNSEEN
-from deft.workspace.listing import Listing
-from deft.workspace.safe_path import Roots
 from deft.workspace.spreadsheets import is_formula
+from deft.workspace.text_columns import read_text_columns
 
 COLUMNS = (
     "input_path",
@@ -55,7 +51,6 @@ UNSAFE_PATH = r"\\|(^|/)\.\.(/|$)"  # what safe_path.fault_of says of one path, 
 CONTROL_CHARACTERS = f"[\\p{{C}}\\p{{Zl}}\\p{{Zp}}{UNSEEN}]"
 FIRST_DATA_ROW = 2
 LISTED = 5
-BLOCK_ROWS = 65_536
 
 
 # --- labels ----------------------------------------------------------------------------------
@@ -104,10 +99,8 @@ def read_table(path: Path, *, images: ImageLayout | None = None) -> pd.DataFrame
     but for its spelling. Duplicate rows are allowed. With `images`, the object names are also checked not to
     carry the layout's extension.
     """
-    header, content = _read_content(path)
-    table = _parse_rows(content, header, path)
-    del content  # as large as the table itself
-    _refuse_first(table, header, _has_control, "control character in", path)
+    table = read_text_columns(path, REQUIRED)
+    _refuse_first(table, table.column_names, _has_control, "control character in", path)
     _refuse_first(table, REQUIRED, _is_blank, "empty", path)
     _refuse_first(table, REQUIRED, is_formula, "cell that a spreadsheet would run as a formula in", path)
     _refuse_first(table, PATHS, _is_unsafe_path, "path with `..` or a backslash in", path)
@@ -122,65 +115,6 @@ def read_table(path: Path, *, images: ImageLayout | None = None) -> pd.DataFrame
 def write_table(path: Path, table: pd.DataFrame) -> Path:
     """Write a table of rows as CSV, the 14 columns first; every cell reads back as it was."""
     return files.write_csv(path, _with_all_columns(table))
-
-
-def _read_content(path: Path) -> tuple[list[str], bytes]:
-    """Return the names of the columns and the whole file as UTF-8, without line ends behind the last row."""
-    text = files.read_text(path).rstrip("\r\n")
-    header = _read_header(text, path)
-    if "\n" not in text:
-        raise InputRefused("table has no rows", value=path)
-    return header, text.encode("utf-8")
-
-
-def _read_header(text: str, path: Path) -> list[str]:
-    files.require_few_columns(text, path)
-    first = text.split("\n", 1)[0]
-    try:
-        header = next(csv.reader(io.StringIO(first)), [])
-    except csv.Error as error:
-        raise InputRefused(f"table's header is not readable CSV ({error})", value=path) from None
-    names = [name.strip() for name in header]
-    missing = [name for name in REQUIRED if name not in names]
-    if missing:
-        raise InputRefused(
-            f"table lacks {', '.join(missing)} (it has {', '.join(names)[:200] or 'no columns'})",
-            value=path,
-            hint=f"required are {', '.join(REQUIRED)}, spelled so and separated by commas",
-        )
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise InputRefused(f"table has a column twice ({', '.join(doubled)})", value=path)
-    return names
-
-
-def _parse_rows(content: bytes, header: Sequence[str], path: Path) -> Any:
-    """Return an arrow table of text columns; a row with too few or too many cells is refused."""
-    ragged: list[Any] = []
-
-    def keep(row: Any) -> str:
-        ragged.append(row)
-        return "skip"
-
-    try:
-        table = pa.csv.read_csv(
-            pa.BufferReader(content),
-            read_options=pa.csv.ReadOptions(use_threads=False, column_names=list(header), skip_rows=1),
-            parse_options=pa.csv.ParseOptions(
-                newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=keep
-            ),
-            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
-        )
-    except pa.ArrowInvalid as error:
-        raise InputRefused(f"table is not readable CSV ({str(error)[:200]})", value=path) from None
-    if ragged:
-        raise _ragged(ragged[0], path)
-    return table
-
-
-def _ragged(row: Any, path: Path) -> InputRefused:
-    fact = f"row {row.number} has {row.actual_columns} cells, the header has {row.expected_columns}"
-    return InputRefused(fact, value=path, hint="quote a cell that holds a comma")
 
 
 @lru_cache(65_536)
@@ -315,38 +249,6 @@ def _extension(image_ext: object) -> str:
     if not isinstance(image_ext, str) or "/" in image_ext or not image_ext.strip(". "):
         raise UsageError("`dataset.classify.image_ext` is not a file extension", value=repr(image_ext))
     return image_ext if image_ext.startswith(".") else f".{image_ext}"
-
-
-def resolve_images(table: pd.DataFrame, images_dir: Path, layout: ImageLayout) -> None:
-    """Refuse a table of which an image or golden is no file below `images_dir`, listing five rows."""
-    listing = Listing(Roots.of(images_dir))
-    missing: list[tuple[int, str]] = []
-    for start in range(0, len(table), BLOCK_ROWS):
-        block = table.iloc[start : start + BLOCK_ROWS]
-        for column in ("input_path", "golden_path"):
-            for paths in layout.column_paths(block, images_dir, column):
-                numbered = enumerate(paths, start)
-                missing.extend((row, path) for row, path in numbered if not listing.has_file(path))
-    if missing:
-        raise _unresolved(sorted(missing), len(table))
-
-
-def _unresolved(missing: list[tuple[int, str]], rows: int) -> InputRefused:
-    """Tell images that lie outside, which comes first, from images that are not there."""
-    outside = [(row, path) for row, path in missing if os.path.isfile(path)]
-    fault, hint = "do not exist", "check images_dir, input_map and image_ext of the spec"
-    if outside:
-        missing, fault, hint = (
-            outside,
-            "lie outside images_dir",
-            "copy them into it; a link out of it is refused",
-        )
-    listed = "; ".join(f"row {row + FIRST_DATA_ROW}: {path}" for row, path in missing[:LISTED])
-    return InputRefused(
-        f"{len(missing)} image(s) of {rows} rows {fault}",
-        value=listed + ("; ..." if len(missing) > LISTED else ""),
-        hint=hint,
-    )
 
 
 def prefix_rows(table: pd.DataFrame, prefix: str) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from deft.workspace.defect_types import defect_types
 from deft.workspace.layout import Workspace
-from deft.workspace.leakage import Place, Side
+from deft.workspace.leakage import Side
 from deft.workspace.pairs import pair_stems
 from deft.workspace.pool_paths import resolve_pool_paths
 from deft.workspace.rows import FIRST_DATA_ROW, ImageLayout, read_table
@@ -34,12 +34,9 @@ def workspace_sides(workspace: Workspace) -> list[Side]:
 def _pool_side(workspace: Workspace, layout: ImageLayout) -> Side:
     """Return everything that mining may take: the pool's rows and, as further rows, the generated pairs."""
     table = resolve_pool_paths(read_table(workspace.mining_pool_table), workspace, layout)
-    rows = Side.of_table("pool", table, workspace.root, layout).places
     pairs = pair_stems(workspace.reconstructed_images, workspace.original_images)
     types = defect_types([pair.stem for pair in pairs], workspace.defect_spec)
-    first = FIRST_DATA_ROW + len(table)
-    generated = (
-        Place("pool", number, str(pair.ng), str(pair.ok), types[pair.stem])
-        for number, pair in enumerate(pairs, start=first)
+    return Side.of_table("pool", table, workspace.root, layout).followed_by(
+        [(str(pair.ng), str(pair.ok), types[pair.stem]) for pair in pairs],
+        first_row=FIRST_DATA_ROW + len(table),
     )
-    return Side("pool", (*rows, *generated))

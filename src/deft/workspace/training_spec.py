@@ -15,8 +15,9 @@ from typing import Any
 
 from deft.errors import InputRefused
 from deft.files import read_yaml
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.layout import Workspace
-from deft.workspace.rows import ImageLayout, read_table, resolve_images
+from deft.workspace.rows import ImageLayout, read_table
 from deft.workspace.safe_path import Roots
 
 Spec = dict[str, Any]

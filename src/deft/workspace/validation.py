@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 
 from deft.progress import Progress
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.layout import Workspace
 from deft.workspace.leakage import LeakageReport, Side, assert_disjoint, find_overlaps
 from deft.workspace.listing import Listing
-from deft.workspace.rows import ImageLayout, read_table, resolve_images
+from deft.workspace.rows import ImageLayout, read_table
 from deft.workspace.safe_path import Roots
 
 

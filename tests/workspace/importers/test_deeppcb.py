@@ -15,13 +15,14 @@ from deeppcb_like import make_source
 from PIL import Image
 
 from deft.errors import InputRefused, StateConflict
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.importers.conditions import CONDITIONS
 from deft.workspace.importers.deeppcb import SEED_CONDITIONS, import_deeppcb, quotas
 from deft.workspace.layout import Workspace
 from deft.workspace.leakage import assert_disjoint, find_overlaps
 from deft.workspace.pairs import pair_stems
 from deft.workspace.pool_paths import resolve_pool_paths
-from deft.workspace.rows import PASS, ImageLayout, read_table, resolve_images
+from deft.workspace.rows import PASS, ImageLayout, read_table
 from deft.workspace.sides import workspace_sides
 from deft.workspace.training_spec import prove_spec, read_baseline_spec
 

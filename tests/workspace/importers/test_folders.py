@@ -12,13 +12,14 @@ from folders_like import BOARDS, PARTS, Source, save
 from PIL import Image
 
 from deft.errors import StateConflict, UsageError
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.importers.folders import Pregenerated, import_folders
 from deft.workspace.importers.folders_source import Columns
 from deft.workspace.layout import Workspace
 from deft.workspace.leakage import assert_disjoint, find_overlaps
 from deft.workspace.pairs import pair_stems
 from deft.workspace.pool_paths import resolve_pool_paths
-from deft.workspace.rows import PASS, ImageLayout, read_table, resolve_images
+from deft.workspace.rows import PASS, ImageLayout, read_table
 from deft.workspace.sides import workspace_sides
 from deft.workspace.training_spec import prove_spec, read_baseline_spec
 

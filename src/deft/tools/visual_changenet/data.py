@@ -14,8 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from deft import files
 from deft.errors import InputRefused, UsageError
+from deft.workspace.image_columns import resolve_images
 from deft.workspace.images import read_pixels
-from deft.workspace.rows import REQUIRED, ImageLayout, is_pass, read_table, resolve_images
+from deft.workspace.rows import REQUIRED, ImageLayout, is_pass, read_table
 from deft.workspace.safe_path import Roots
 
 Pixels = npt.NDArray[np.uint8]

@@ -84,6 +84,9 @@ class Sdk:
         self.before_end(job_id)
         return SimpleNamespace(status=self.statuses[job_id])
 
+    def get_job_logs(self, job_id: str, tail: int | None = None) -> str:
+        return f"{job_id}: out of memory"
+
     def cancel_job(self, job_id: str) -> bool:
         self.canceled.append(job_id)
         return True

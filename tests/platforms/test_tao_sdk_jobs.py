@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from deft.errors import StageFailed
 from deft.platforms.base import ToolCall
 from deft.platforms.tao_sdk.jobs import NOTE
-from tao_sdk_fixtures import Sdk, carried, order_of
+from tao_sdk_fixtures import FolderStorage, Sdk, carried, order_of
 
 
 def test_no_credential_stands_in_the_command(sdk: Sdk, call: ToolCall) -> None:
@@ -43,3 +44,37 @@ def test_a_request_to_stop_ends_the_job_and_keeps_what_it_has_done(sdk: Sdk, cal
         carried(call)
     assert sdk.canceled == ["job-0"]
     assert not (call.writes / NOTE).exists()
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the storage be silent once for each entry of the list."""
+    answer, failures = FolderStorage.result, []
+
+    def asked(storage: FolderStorage, job: str) -> object:
+        if failures:
+            raise OSError(failures.pop())
+        return answer(storage, job)
+
+    monkeypatch.setattr(FolderStorage, "result", asked)
+    return failures
+
+
+def test_a_storage_that_is_silent_for_a_while_costs_no_job(
+    sdk: Sdk, call: ToolCall, silent: list[str]
+) -> None:
+    silent.extend(["When reading information: curlCode: 28, Timeout was reached"] * 3)
+    carried(call, lost_seconds=60)
+    assert (call.writes / "model.pth").exists()
+    assert (len(sdk.created), sdk.canceled) == (1, [])
+
+
+def test_a_job_goes_on_where_its_storage_stays_silent_and_the_next_run_takes_it_over(
+    sdk: Sdk, call: ToolCall, silent: list[str]
+) -> None:
+    silent.append("Timeout was reached")
+    with pytest.raises(StageFailed, match=r"storage does not answer.*Timeout was reached"):
+        carried(call)
+    assert sdk.canceled == []
+    carried(call)
+    assert len(sdk.created) == 1

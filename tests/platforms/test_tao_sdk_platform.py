@@ -44,6 +44,7 @@ def test_a_job_that_is_lost_three_times_is_a_failure(sdk: Sdk, call: ToolCall) -
     sdk.faults = ["lost"] * 3
     with pytest.raises(StageFailed, match="lost 3 times"):
         carried(call)
+    assert call.log.read_text() == "job-0: out of memory\njob-1: out of memory\njob-2: out of memory\n"
 
 
 def test_what_the_place_says_is_wrong_with_the_job_ends_it_at_once(sdk: Sdk, call: ToolCall) -> None:

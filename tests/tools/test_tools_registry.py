@@ -15,7 +15,7 @@ from deft.tools.registry import ACTIONS, Action, actions_of, categories
 
 def test_the_commands_are_those_of_the_containers() -> None:
     assert categories() == ["visual_changenet", "gap_analysis", "embedding", "tmm"]
-    assert actions_of("tmm") == ["nearest_neighbors", "unique_neighbor_matching"]
+    assert actions_of("tmm") == ["nearest_neighbors", "unique_neighbor_matching", "default_specs"]
 
 
 @pytest.mark.parametrize("name", sorted(ACTIONS))

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from deft import files
 from deft.errors import DeftError, UsageError
 from deft.tools.grammar import Override, compose, parse_override, to_yaml, typed_overrides
-from deft.tools.output import FAILED, PASSED, CallLog, say
+from deft.tools.output import FAILED, PASSED, CallLog, copied_to_job_log, say
 from deft.tools.registry import ACTIONS, actions_of, categories
 
 USAGE = "deft tool CATEGORY ACTION [-e SPEC] [--cfg job] [key=value ...]"
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = read_command(words)
     except SystemExit as end:
         return int(end.code or 0)
-    return carry_out(command)
+    with copied_to_job_log():
+        return carry_out(command)
 
 
 def read_command(words: Sequence[str]) -> Command:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
 from deft.progress import LINE_PREFIX
 
 PASSED, FAILED = "Execution status: PASS", "Execution status: FAIL"
+JOB_LOG = "microservices_log.txt"
 
 
 def say(text: str) -> None:
@@ -23,6 +27,49 @@ def report_progress(done: float, total: float | None, unit: str) -> None:
     """Write a progress line when a platform listens (DEFT_PROGRESS=1); people get quiet text."""
     if os.environ.get("DEFT_PROGRESS") == "1":
         say(LINE_PREFIX + json.dumps({"done": done, "total": total, "unit": unit}))
+
+
+@contextlib.contextmanager
+def copied_to_job_log() -> Iterator[None]:
+    """Append what is said to the log that TAO's services read, where JOB_ID names a job (contract section 0).
+
+    A log that cannot be written costs a warning, not the command.
+    """
+    job = os.environ.get("JOB_ID", "")
+    folder = Path(os.environ.get("TAO_MICROSERVICES_TTY_LOG") or "/results", Path(job).name)
+    with contextlib.ExitStack() as stack:
+        if job:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                log = stack.enter_context(open(folder / JOB_LOG, "a", encoding="utf-8", errors="replace"))
+            except OSError as error:
+                say(f"WARNING the log of job {job} cannot be written: {error}")
+            else:
+                stack.enter_context(contextlib.redirect_stderr(Both(sys.stderr, log)))
+                stack.enter_context(contextlib.redirect_stdout(Both(sys.stdout, log)))
+        yield
+
+
+class Both(io.TextIOBase):
+    """Send every text to two streams."""
+
+    def __init__(self, *streams: TextIO) -> None:
+        self._streams = streams
+
+    def writable(self) -> bool:
+        """Return True: this is a stream for output."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write a text to both."""
+        for stream in self._streams:
+            stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Make what was written visible in both."""
+        for stream in self._streams:
+            stream.flush()
 
 
 class CallLog(io.TextIOBase):

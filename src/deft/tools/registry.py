@@ -70,6 +70,15 @@ ACTIONS: dict[tuple[str, str], Action] = {
 }
 
 
+DEFAULT_SPECS = "default_specs"
+ACTIONS |= {
+    (category, DEFAULT_SPECS): Action(
+        "deft.tools.default_specs:DefaultSpecsConfig", f"deft.tools.default_specs:{category}"
+    )
+    for category, _ in ACTIONS
+}
+
+
 def categories() -> list[str]:
     """Return the first words of all commands, in order."""
     return list(dict.fromkeys(category for category, _ in ACTIONS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 import shlex
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from deft import files
+from deft.errors import StageFailed
 from deft.platforms.base import ToolCall
 from deft.platforms.tao_sdk import carry
 from deft.platforms.tao_sdk.backends import PlatformSdk
@@ -23,6 +25,7 @@ NOTE = "tao_job.json"
 ENDED = ("Complete", "Error", "Canceled")
 STUCK = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "CreateContainerConfigError")
 UNSEEN = ("Pending", "Unknown")
+LAST_LINES = 200
 Record = dict[str, Any]
 
 
@@ -99,15 +102,33 @@ class Follower:
     def follow(self, job: Job) -> tuple[Ending, Record]:
         """Return how the job ended, with its result, or with the SDK's reason where it left none."""
         while True:
-            result = self.storage.result(job.nonce)
+            result = self._last_word(job)
             if result is not None:
                 return (Ending.FAILED if any(result["codes"]) else Ending.DONE), result
             status = self._status(job)
             reason = self._reason(job)
             if status in ENDED or reason.get("err_class") == "ERR_INFRA" or self._is_lost(status):
-                last = self.storage.result(job.nonce)
+                last = self._last_word(job)
                 return (Ending.DONE, last) if last and not any(last["codes"]) else (Ending.LOST, reason)
             time.sleep(self._poll_seconds)
+
+    def _last_word(self, job: Job) -> Record | None:
+        """Ask for a job's result until the storage answers; one that is silent for too long is told."""
+        begun = time.monotonic()
+        while True:
+            try:
+                return self.storage.result(job.nonce)
+            except OSError as error:
+                if time.monotonic() - begun > self._patience:
+                    raise _silent(error) from None
+            time.sleep(self._poll_seconds)
+
+    def keep_log(self, job: Job, log: Path) -> None:
+        """Put what the place still knows of a job's output behind a log; it may know nothing."""
+        with contextlib.suppress(Exception):  # every SDK has its own errors, and the job is lost anyway
+            text = self.sdk.get_job_logs(job.job, tail=LAST_LINES)
+            with open(log, "a", encoding="utf-8", errors="replace") as stream:
+                stream.write(text + "\n" if text else "")
 
     def end(self, job: Job) -> None:
         """Cancel a job and take what it brings back within the time that a checkpoint needs."""
@@ -123,6 +144,10 @@ class Follower:
     @property
     def _poll_seconds(self) -> float:
         return float(self.settings.get("poll_seconds", 10))
+
+    @property
+    def _patience(self) -> float:
+        return float(self.settings.get("lost_seconds", 1800))
 
     def _status(self, job: Job) -> str:
         return str(self.sdk.get_job_status(job.job).status)
@@ -149,4 +174,12 @@ class Follower:
             return False
         now = time.monotonic()
         self.unseen_since = self.unseen_since or now
-        return now - self.unseen_since > float(self.settings.get("lost_seconds", 1800))
+        return now - self.unseen_since > self._patience
+
+
+def _silent(error: OSError) -> StageFailed:
+    return StageFailed(
+        "object storage does not answer",
+        value=" ".join(str(error).split())[:200],
+        hint="the job goes on; when the storage answers, deft run takes it over",
+    )

@@ -100,18 +100,23 @@ class TaoSdkPlatform(Platform):
             follower = Follower(sdk, storage, self.settings)
             try:
                 ending, record = follower.follow(job)
+            except Exception:  # the job goes on, and the next run takes it over
+                raise
             except BaseException:  # asked to stop: what was done so far is kept
                 follower.end(job)
                 raise
             if ending is not Ending.LOST:
                 return record
+            follower.keep_log(job, calls[-1].log)
             storage.withdraw(job.nonce)
             sdk.cancel_job(job.job)
             job.forget()
             _require_another(calls[0], record)
             job = None
         raise StageFailed(
-            f"{calls[0].name} was lost {SUBMISSIONS} times", hint="look at the cluster, then deft run again"
+            f"{calls[0].name} was lost {SUBMISSIONS} times",
+            value=calls[-1].log,
+            hint="read what the place kept of its output, look at the cluster, then deft run again",
         )
 
     def _is_known(self, job: Job, storage: Storage) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from client.installation import index_folder
 pytest_plugins = ["figures", "dockerd", "scripted_docker"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Who starts the tests in a shell's background makes them deaf to it, and the programs that they stop as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

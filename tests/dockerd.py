@@ -243,7 +243,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 @pytest.fixture
-def docker_host(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Daemon:
-    """The session's daemon as the one that this test's platform uses."""
+def docker_host(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    """The session's daemon as the one that this test's platform uses; a failed test leaves none behind."""
     monkeypatch.setenv("DOCKER_HOST", daemon.host)
-    return daemon
+    yield daemon
+    for name in daemon.ask("ps", "--all", "--quiet", check=False).stdout.split():
+        daemon.ask("rm", "--force", "--volumes", name, check=False)

@@ -19,6 +19,7 @@ from deft import files
 from deft.errors import DeftError, RunBusy, StageFailed, storage_fault
 from deft.guard.redaction import redacted
 from deft.loop import COMPLETE, run_loop
+from deft.platforms.registry import platform_named
 from deft.progress import FileProgress, read_progress
 from deft.report.render import render_report
 from deft.run.lock import RunLock, holder
@@ -121,6 +122,13 @@ def stop_runner(run: RunFolder) -> bool:
             raise StageFailed("runner did not end within 30 seconds", value=f"pid {found.pid}")
         time.sleep(POLL_SECONDS)
     return True
+
+
+def end_left_work(run: RunFolder) -> list[str]:
+    """End what a killed runner left at work on the run's platform; return the names of what was ended."""
+    with RunLock(run):
+        plan = files.read_json(run.plan)
+        return platform_named(plan["platform"], plan.get("platform_settings")).end(run)
 
 
 def _outcome_path(run: RunFolder) -> Path:

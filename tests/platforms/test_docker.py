@@ -24,6 +24,7 @@ from deft.platforms import docker_container
 from deft.platforms.base import CallIdentity, ToolCall
 from deft.platforms.docker import DockerPlatform
 from deft.workspace.checkpoints import best_checkpoint, validation_losses
+from deft.workspace.layout import RunFolder
 from dockerd import Daemon
 from loop_fixtures import SILENT
 from tiny_workspace import make_workspace
@@ -361,6 +362,26 @@ def test_a_stop_gives_a_training_the_time_for_its_checkpoint_and_leaves_no_orpha
     first.wait(timeout=40)
     assert (call.writes / "interrupted.pth").is_file()
     assert containers(docker_host) == []
+
+
+def test_a_container_that_a_killed_runner_left_is_ended_with_the_time_for_its_checkpoint(
+    settings, training, docker_host
+) -> None:
+    call, other = training("wait"), training("wait", "other")
+    run = RunFolder(call.writes.parent)
+    first = runner(settings, other)  # of a run of the same name whose plan is another
+    until(lambda: runs(other))
+    files.write_json(run.plan, {"target": "FAR < 0.1%"})
+    second = runner(settings, call)
+    until(lambda: runs(call))
+    for process in (first, second):
+        process.kill()
+        process.wait()
+    (ended,) = DockerPlatform(settings).end(run)
+    assert (call.writes / "interrupted.pth").is_file()
+    (left,) = containers(docker_host)
+    assert left != ended
+    let_go(other)
 
 
 @pytest.mark.parametrize("live_restore", [False, True])

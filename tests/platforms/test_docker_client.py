@@ -90,3 +90,10 @@ def test_the_words_of_a_container_that_is_gone_stay(scripted_docker: ScriptedDoc
     (tmp_path / "log").write_text("kept\nlast words\n")
     client.collect_logs("x", tmp_path / "log", 5)
     assert (tmp_path / "log").read_text() == "kept\nlast words\n"
+
+
+def test_containers_are_found_by_all_their_labels(scripted_docker: ScriptedDocker) -> None:
+    scripted_docker.says("ps", "two\none\n")
+    assert client.names_with({"deft.run": "run_1", "deft.plan": "a=b c"}) == ["one", "two"]
+    (words,) = scripted_docker.calls
+    assert words[-2:] == ["--filter=label=deft.run=run_1", "--filter=label=deft.plan=a=b c"]

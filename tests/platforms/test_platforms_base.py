@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from deft.platforms.base import ToolCall
+from deft.platforms.embedded import EmbeddedPlatform
+from deft.workspace.layout import RunFolder
 
 
 def test_a_call_spells_itself_in_the_containers_grammar():
@@ -25,3 +27,7 @@ def test_a_call_spells_itself_in_the_containers_grammar():
         "topn=5",
         "output_parquet=/w/out.parquet",
     ]
+
+
+def test_where_nothing_outlives_its_runner_there_is_nothing_to_end(tmp_path):
+    assert EmbeddedPlatform().end(RunFolder(tmp_path)) == []

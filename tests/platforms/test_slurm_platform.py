@@ -13,6 +13,7 @@ from deft.platforms.registry import platform_named
 from deft.platforms.slurm.jobs import Job, jobs_of
 from deft.platforms.slurm.platform import SUBMISSIONS, SlurmPlatform
 from deft.progress import NullProgress
+from deft.workspace.layout import RunFolder
 from fake_slurm import RUN_IN_FOLDER, FakeSlurm, engine
 
 RUN = "run_20260101_000000"
@@ -170,6 +171,26 @@ def test_a_stop_ends_the_job_by_name_and_keeps_what_it_has_done(stage, slurm, mo
     assert [f"--name={stage.jobs[0].name}"] in slurm.words("scancel")
     assert (stage.attempt / "half.pth").read_text() == "half"
     assert stage.jobs[0].asked_to_stop
+
+
+def test_a_job_that_a_killed_runner_left_is_ended_and_the_next_runner_submits_anew(stage, slurm, monkeypatch):
+    def crash(follower):
+        raise OSError("the runner dies here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deft.platforms.slurm.following.Follower.follow", crash)
+        slurm.answer("sbatch", "echo 1")
+        with pytest.raises(OSError, match="dies"):
+            stage.run()
+    run = RunFolder(stage.folder / RUN)
+    (left,) = stage.jobs
+    assert stage.platform.end(run) == [left.name]
+    assert [f"--name={left.name}"] in slurm.words("scancel")
+    assert stage.platform.end(run) == []
+    slurm.answer("sbatch", RUN_IN_FOLDER)
+    stage.run()
+    assert len(slurm.words("sbatch")) == 2
+    assert stage.platform.end(run) == []
 
 
 def test_gap_analysis_stays_here_unless_the_settings_send_it_along(tmp_path, slurm, monkeypatch):

@@ -8,7 +8,9 @@ import pytest
 
 from deft.errors import StageFailed
 from deft.platforms.base import ToolCall
+from deft.platforms.registry import platform_named
 from deft.platforms.tao_sdk.jobs import NOTE
+from deft.workspace.layout import RunFolder
 from tao_sdk_fixtures import FolderStorage, Sdk, carried, order_of
 
 
@@ -78,3 +80,19 @@ def test_a_job_goes_on_where_its_storage_stays_silent_and_the_next_run_takes_it_
     assert sdk.canceled == []
     carried(call)
     assert len(sdk.created) == 1
+
+
+def test_a_job_that_a_killed_runner_left_is_cancelled_once(sdk: Sdk, call: ToolCall) -> None:
+    def crash(job: str) -> None:
+        raise OSError("the runner dies here")
+
+    run = RunFolder(call.writes.parents[1])
+    sdk.faults, sdk.before_end = ["waits"], crash
+    with pytest.raises(OSError, match="dies"):
+        carried(call)
+    platform = platform_named("kubernetes", {"poll_seconds": 0, "grace_seconds": 0})
+    assert platform.end(run) == ["job-0"] == sdk.canceled
+    assert platform.end(run) == []
+    sdk.before_end = lambda job: None
+    carried(call)
+    assert (len(sdk.created), platform.end(run)) == (2, [])

@@ -197,12 +197,19 @@ def _run_command(found: RunFolder) -> str:
 @_place
 def stop(place: Path) -> None:
     """End a run cleanly: a training writes its checkpoint first; `deft run` resumes it."""
-    from deft.runner import stop_runner
+    from deft.runner import end_left_work, stop_runner
 
     found = find_run(place)
     stopped = stop_runner(found)
-    record = {"status": "stopped" if stopped else "not running", "next": _run_command(found)}
-    emit(record, lambda shown: f"{shown['status']}\nnext: {shown['next']}")
+    left = [] if stopped else end_left_work(found)
+    record = {"status": "stopped" if stopped or left else "not running", "next": _run_command(found)}
+    record |= {"ended": ", ".join(left)[:200]} if left else {}
+    emit(record, _stop_text)
+
+
+def _stop_text(record: dict[str, Any]) -> str:
+    ended = [f"ended, its runner was killed: {record['ended']}"] if "ended" in record else []
+    return "\n".join([record["status"], *ended, f"next: {record['next']}"])
 
 
 @click.command()

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from deft.errors import UsageError
 from deft.progress import Progress
+from deft.workspace.layout import RunFolder
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,13 @@ class Platform(ABC):
     def pairs_a_second(self) -> float | None:
         """Return how many pairs a forward pass scores a second here; None where nobody knows."""
         return None
+
+    def end(self, run: RunFolder) -> list[str]:
+        """End what a runner that was killed left at work elsewhere; return the names of what was ended.
+
+        What it has done so far stays where the next runner finds it. Here nothing outlives its runner.
+        """
+        return []
 
     @abstractmethod
     def run(self, calls: Sequence[ToolCall], progress: Progress) -> None:

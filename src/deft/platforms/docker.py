@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -40,11 +40,11 @@ from deft.platforms.docker_arguments import (
     require_settings,
 )
 from deft.platforms.docker_checks import docker_checks
-from deft.platforms.docker_container import carry_out
+from deft.platforms.docker_container import STOP_GRACE_SECONDS, carry_out
 from deft.platforms.embedded import EmbeddedPlatform
 from deft.platforms.image_keys import Keys, fit_spec, known_keys
 from deft.progress import Progress
-from deft.workspace.layout import Workspace
+from deft.workspace.layout import RunFolder, Workspace
 
 METRICS = "metrics.json"
 MANY = 50
@@ -81,6 +81,15 @@ class DockerPlatform(Platform):
                 EmbeddedPlatform().run([call], progress)
             else:
                 self._run_in_container(call, progress)
+
+    def end(self, run: RunFolder) -> list[str]:
+        """Stop the containers of a run, each with the time that a checkpoint needs, and remove them."""
+        names = client.names_with({"deft.run": run.root.name, "deft.plan": _plan_hash(run.root)})
+        for name in names:
+            client.stop(name, STOP_GRACE_SECONDS)
+            client.remove(name)
+            take_back(name)
+        return names
 
     def _run_in_container(self, call: ToolCall, progress: Progress) -> None:
         require_carried(call)
@@ -178,17 +187,20 @@ def _labels(call: ToolCall) -> dict[str, str]:
         "deft.phase": identity.phase,
         "deft.stage": identity.stage,
         "deft.attempt": str(identity.attempt),
-        "deft.plan": _plan_hash(call, identity.run),
+        "deft.plan": next((_plan_hash(folder) for folder in _runs_of(call, identity.run)), ""),
         "deft.call": call.name,
     }
 
 
-def _plan_hash(call: ToolCall, run: str) -> str:
-    """Return the hash of the plan that was approved for the run whose folder the call writes into."""
-    for folder in call.writes.absolute().parents:
-        if folder.name == run and (folder / "plan.json").is_file():
-            return files.sha256_of_record(files.read_json(folder / "plan.json"))
-    return ""
+def _runs_of(call: ToolCall, run: str) -> Iterator[Path]:
+    """Yield the run's folder that the call writes into, if there is a plan in it."""
+    folders = (folder for folder in call.writes.absolute().parents if folder.name == run)
+    yield from (folder for folder in folders if RunFolder(folder).plan.is_file())
+
+
+def _plan_hash(run: Path) -> str:
+    """Return the hash of the plan that was approved for a run; many workspaces may have a run of one name."""
+    return files.sha256_of_record(files.read_json(RunFolder(run).plan))
 
 
 # --- what a call reads -----------------------------------------------------------------------

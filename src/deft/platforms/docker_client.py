@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -144,6 +144,12 @@ def state_of(name: str) -> State | None:
         out_of_memory=bool(state.get("OOMKilled")),
         labels=found["Config"]["Labels"] or {},
     )
+
+
+def names_with(labels: Mapping[str, str]) -> list[str]:
+    """Return the names of all containers, running or not, that bear these labels."""
+    filters = [f"--filter=label={key}={value}" for key, value in labels.items()]
+    return sorted(docker("ps", "--all", "--format={{.Names}}", *filters).split())
 
 
 def remove(name: str) -> None:

@@ -69,6 +69,13 @@ class Job:
         """Say whether this program ended the job itself."""
         return bool(self.record["asked_to_stop"])
 
+    @property
+    def may_be_at_work(self) -> bool:
+        """Say whether it was submitted, and neither given up, stopped nor seen to end."""
+        record = self.record
+        is_open = record["submitted"] and not record["given_up"] and not record["asked_to_stop"]
+        return bool(is_open) and read_result(self) is None
+
     def lend_token(self, value: str) -> Path:
         """Write a token for the job into a file that its owner alone can read; return the file."""
         return files.write_text(self.folder / TOKEN, value, mode=0o600)

@@ -44,6 +44,7 @@ from deft.progress import Progress
 from deft.workspace.layout import RunFolder
 
 SUBMISSIONS = 3
+JOBS = "jobs"
 RESUBMITTED = (Ending.LOST, Ending.STOPPED)
 
 
@@ -71,6 +72,14 @@ class SlurmPlatform(Platform):
                 EmbeddedPlatform().run(list(group), progress)
             else:
                 self._run_as_job(list(group), progress)
+
+    def end(self, run: RunFolder) -> list[str]:
+        """Ask every job of a run that has not ended to write its checkpoint, then cancel it."""
+        places = sorted((run.runner / JOBS).glob("*"))
+        left = [job for place in places for job in jobs_of(place) if job.may_be_at_work]
+        for job in left:
+            stop(job)
+        return [job.name for job in left]
 
     def _stays(self, call: ToolCall) -> bool:
         return stays_on_host(call, self.settings)
@@ -191,7 +200,7 @@ def _place(calls: Sequence[ToolCall]) -> Path:
     if identity is None:
         return root.parent / f".{root.name}.jobs"
     run = next(RunFolder(folder) for folder in root.parents if folder.name == identity.run)
-    return run.runner / "jobs" / f"{identity.phase}-{identity.stage}-{identity.attempt}"
+    return run.runner / JOBS / f"{identity.phase}-{identity.stage}-{identity.attempt}"
 
 
 def _of_signature(place: Path, signature: str) -> list[Job]:

@@ -49,10 +49,14 @@ class Job:
     @classmethod
     def noted(cls, folder: Path, signature: str) -> Job | None:
         """Return the job that an earlier process noted for the very same calls."""
+        found = cls.found(folder)
+        return found if found and found.signature == signature else None
+
+    @classmethod
+    def found(cls, folder: Path) -> Job | None:
+        """Return the job that was noted in a folder, whatever for."""
         path = folder / NOTE
-        record = files.read_json(path) if path.is_file() else {}
-        same = record.get("signature") == signature
-        return cls(folder, signature, record["nonce"], record["job"]) if same else None
+        return cls(folder, **files.read_json(path)) if path.is_file() else None
 
     @classmethod
     def new(cls, folder: Path, signature: str) -> Job:

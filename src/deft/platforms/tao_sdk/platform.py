@@ -32,10 +32,10 @@ from deft.platforms.tao_sdk.backends import (
     PlatformSdk,
     environment_of,
 )
-from deft.platforms.tao_sdk.jobs import Ending, Follower, Job, command
+from deft.platforms.tao_sdk.jobs import NOTE, Ending, Follower, Job, command
 from deft.platforms.tao_sdk.storage import Storage
 from deft.progress import Progress
-from deft.workspace.layout import Workspace
+from deft.workspace.layout import RunFolder, Workspace
 
 SUBMISSIONS = 3
 LEFT_OUT = ("results",)
@@ -66,6 +66,20 @@ class TaoSdkPlatform(Platform):
                 EmbeddedPlatform().run(here, progress)
             else:
                 self._run_as_job(here, place, progress)
+
+    def end(self, run: RunFolder) -> list[str]:
+        """Cancel the jobs of a run that left no result, and take what they bring back."""
+        notes = [Job.found(path.parent) for path in sorted(run.root.rglob(NOTE))]
+        jobs = [job for job in notes if job is not None and job.job]
+        if not jobs:
+            return []
+        storage = Storage((run.workspace.root,))
+        left = [job for job in jobs if storage.result(job.nonce) is None]
+        with environment_of(storage.folders):
+            follower = Follower(self.backend.connect(), storage, self.settings)
+            for job in left:
+                follower.end(job)
+        return [job.job for job in left]
 
     def _place(self, call: ToolCall) -> str | None:
         return (

@@ -65,6 +65,7 @@ def engine(folder: Path, behaviour: str = "") -> Path:
         "    folder.mkdir(parents=True, exist_ok=True)",
         "    log = pathlib.Path(call['log'])",
         *(f"    {line}" for line in behaviour.splitlines()),
+        "    (folder / 'metrics.json').write_text('{}')",
         "    (folder / 'scores.csv').write_text('0.5\\n')",
         "    with open(log, 'a') as stream: stream.write('Execution status: PASS\\n')",
     ]

@@ -61,7 +61,8 @@ def test_the_verified_result_takes_the_place_of_the_attempts_folder(stage, slurm
     stage.run()
     assert (stage.attempt / "scores.csv").read_text() == "0.5\n"
     assert (stage.attempt / "gap.log").read_text() == "Execution status: PASS\n"
-    assert sorted(path.name for path in stage.attempt.iterdir()) == ["gap.log", "scores.csv", "spec.yaml"]
+    names = ["gap.log", "metrics.json", "scores.csv", "spec.yaml"]
+    assert sorted(path.name for path in stage.attempt.iterdir()) == names
     assert len(slurm.words("sbatch")) == 1
 
 

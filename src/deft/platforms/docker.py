@@ -42,11 +42,11 @@ from deft.platforms.docker_arguments import (
 from deft.platforms.docker_checks import docker_checks
 from deft.platforms.docker_container import STOP_GRACE_SECONDS, carry_out
 from deft.platforms.embedded import EmbeddedPlatform
+from deft.platforms.gap_metrics import complete_metrics
 from deft.platforms.image_keys import Keys, fit_spec, known_keys
 from deft.progress import Progress
 from deft.workspace.layout import RunFolder, Workspace
 
-METRICS = "metrics.json"
 MANY = 50
 
 
@@ -111,8 +111,7 @@ class DockerPlatform(Platform):
             finally:
                 take_back(container.name)
         require_passed(call, code)
-        if call.category == "gap_analysis":
-            _complete_metrics(call, progress)
+        complete_metrics(call, progress)
 
     def _container(self, call: ToolCall, image: Image, spec: Mapping[str, Any]) -> Container:
         """Write the image's spec beside the log and return the container that reads it."""
@@ -226,19 +225,3 @@ def _listed_folders(spec: Mapping[str, Any], reads: Iterable[Path]) -> list[Path
     wanted = {folder.resolve() for folder in folders if folder.is_dir()}
     unseen = sorted(folder for folder in wanted if not any(folder.is_relative_to(place) for place in shown))
     return unseen if len(unseen) <= MANY else [Path(os.path.commonpath(unseen))]
-
-
-# --- gap analysis in the image ---------------------------------------------------------------
-
-
-def _complete_metrics(call: ToolCall, progress: Progress) -> None:
-    """Write the metrics.json that no public image writes, from the same table of scores."""
-    if (call.writes / METRICS).is_file():
-        return
-    with tempfile.TemporaryDirectory(prefix="deft-") as folder:
-        place = Path(folder)
-        overrides = {**call.overrides, "results_dir": place}
-        EmbeddedPlatform().run(
-            [replace(call, overrides=overrides, writes=place, log=place / "log")], progress
-        )
-        files.write_bytes(call.writes / METRICS, (place / METRICS).read_bytes())

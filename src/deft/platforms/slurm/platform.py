@@ -19,6 +19,7 @@ from deft.platforms.containers import (
     tail,
 )
 from deft.platforms.embedded import EmbeddedPlatform
+from deft.platforms.gap_metrics import complete_metrics
 from deft.platforms.slurm import cluster
 from deft.platforms.slurm.checks import slurm_checks
 from deft.platforms.slurm.following import Ending, Follower, Verdict, stop
@@ -98,6 +99,7 @@ class SlurmPlatform(Platform):
                 cluster.cancel(job.name)
         for call in calls:
             require_passed(call, 0)
+            complete_metrics(call, progress)
 
     def _result_of(self, calls: list[ToolCall], place: Path, root: Path, progress: Progress) -> Job:
         """Return the job whose verified result stands for the calls, submitting as often as it takes."""

@@ -24,6 +24,7 @@ from deft.platforms.containers import (
     stays_on_host,
 )
 from deft.platforms.embedded import EmbeddedPlatform
+from deft.platforms.gap_metrics import complete_metrics
 from deft.platforms.tao_sdk.backends import (
     BREV,
     KUBERNETES,
@@ -101,6 +102,7 @@ class TaoSdkPlatform(Platform):
         storage.take(job.nonce, result, folder)
         for call, code in zip(calls, result["codes"], strict=False):
             require_passed(call, code)
+            complete_metrics(call, progress)
 
     def _result(
         self, calls: list[ToolCall], image: str, folder: Path, storage: Storage, sdk: PlatformSdk

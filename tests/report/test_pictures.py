@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deft.report.pictures import THUMBNAIL, png_address, thumbnail
+from deft.report.pictures import THUMBNAIL, drawn, png_address, thumbnail
 
 
 def decoded(address: str) -> Image.Image:
@@ -59,3 +59,16 @@ def test_a_chart_is_kept_byte_for_byte():
         base64.b64decode(png_address(b"\x89PNG chart").removeprefix("data:image/png;base64,"))
         == b"\x89PNG chart"
     )
+
+
+def test_a_chart_of_the_same_data_is_drawn_once_and_of_other_data_anew() -> None:
+    calls = []
+
+    def draw(data: object, *, title: str) -> bytes:
+        calls.append(title)
+        return f"{title} {data}".encode()
+
+    for _ in range(2):
+        assert drawn(draw, np.arange(3), title="a") == png_address(b"a [0 1 2]")
+    assert drawn(draw, np.arange(2), title="a") != drawn(draw, np.arange(3), title="b")
+    assert calls == ["a", "a", "b"]

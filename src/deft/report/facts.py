@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -136,10 +137,10 @@ class RunFacts:
         neighbours = files.read_parquet(folder / "neighbours.parquet")
         kept = neighbours[neighbours["kept"]]
         examples = []
-        for target, rows in kept.groupby("target_filepath", sort=False):
+        for target, rows in islice(kept.groupby("target_filepath", sort=False), MINED_TARGETS):
             sources = [self._shown(path) for path in rows["source_filepath"]]
             examples.append((self._shown(str(target)), sources, float(rows["similarity"].max())))
-        return examples[:MINED_TARGETS]
+        return examples
 
     @cached_property
     def _components(self) -> pd.DataFrame:

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import base64
 import io
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 
+from deft import files
 from deft.errors import InputRefused
 from deft.workspace.images import open_image
 
 THUMBNAIL = 96
+MOST_REMEMBERED = 32
+_DRAWN: dict[str, str] = {}
 
 
 def png_address(content: bytes) -> str:
     """Return PNG bytes as a data address."""
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+
+
+def drawn(draw: Callable[..., bytes], *data: object, **options: object) -> str:
+    """Return a chart as a data address; the last ones are remembered, as a report is rendered every stage."""
+    key = files.sha256_of_bytes(pickle.dumps((draw.__qualname__, data, options)))
+    if key not in _DRAWN:
+        if len(_DRAWN) >= MOST_REMEMBERED:
+            _DRAWN.clear()
+        _DRAWN[key] = png_address(draw(*data, **options))
+    return _DRAWN[key]
 
 
 def thumbnail(path: Path | str) -> str:

@@ -18,7 +18,7 @@ from deft.metrics.kpi import defect_flags
 from deft.metrics.operating_points import sweep
 from deft.report.facts import RunFacts
 from deft.report.figures import far_against_recall, far_per_iteration, recall_by_label
-from deft.report.pictures import png_address, thumbnail
+from deft.report.pictures import drawn, thumbnail
 from deft.run.evaluation import PROMOTED_BY, PROMOTION
 from deft.untrusted import untrusted
 from deft.workspace.layout import RunFolder
@@ -97,28 +97,27 @@ def seconds(value: float) -> str:
 def _figures(facts: RunFacts) -> Record:
     phases = facts.evaluated
     last, first = facts.state["incumbent"], next(iter(phases))
-    tables = {name: facts.scores(name) for name in dict.fromkeys((first, last))}
+    tables = {name: facts.scores(name) for name in phases}
     flags = {name: defect_flags(table["label"]) for name, table in tables.items()}
     histograms = {
-        name: png_address(
-            score_histogram(
-                tables[name]["siamese_score"].to_numpy(),
-                flags[name],
-                phases[name]["threshold"],
-                title=f"{name}: scores and the threshold that misses no defect",
-            )
+        name: drawn(
+            score_histogram,
+            tables[name]["siamese_score"].to_numpy(),
+            flags[name],
+            phases[name]["threshold"],
+            title=f"{name}: scores and the threshold that misses no defect",
         )
-        for name in tables
+        for name in (first, last)
     }
-    curves = {name: sweep(facts.scores(name)["siamese_score"], _flags(facts, name)) for name in phases}
+    curves = {name: sweep(tables[name]["siamese_score"], flags[name]) for name in phases}
     kpis = {name: phase["kpi"] for name, phase in phases.items()}
     goal = _far_goal(facts)
     return {
         "histograms": histograms,
-        "curve": png_address(far_against_recall(curves, target=goal)),
-        "per_iteration": png_address(far_per_iteration(kpis, target=goal[1] if goal else None)),
-        "by_label": png_address(
-            recall_by_label(kpis[first]["per_label"], kpis[last]["per_label"], names=(first, last))
+        "curve": drawn(far_against_recall, curves, target=goal),
+        "per_iteration": drawn(far_per_iteration, kpis, target=goal[1] if goal else None),
+        "by_label": drawn(
+            recall_by_label, kpis[first]["per_label"], kpis[last]["per_label"], names=(first, last)
         ),
     }
 
@@ -127,10 +126,6 @@ def _far_goal(facts: RunFacts) -> tuple[float, float] | None:
     """Return (recall, FAR) where the target is a false alarm rate: the point the curves must pass under."""
     target = facts.target
     return (target.recall_floor, target.goal.value) if target.goal.metric == "far" else None
-
-
-def _flags(facts: RunFacts, phase: str) -> Any:
-    return defect_flags(facts.scores(phase)["label"])
 
 
 def _deciding(facts: RunFacts) -> list[Record]:

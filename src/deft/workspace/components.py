@@ -20,15 +20,13 @@ def component_table(table: pd.DataFrame, images_dir: Path, layout: ImageLayout) 
     With several lights `light_filepaths` and `golden_light_filepaths` list all of them.
     """
     components = table.copy()
-    rows = list(table.to_dict("records"))
-    inputs = [layout.input_images(row, images_dir) for row in rows]
-    goldens = [layout.golden_images(row, images_dir) for row in rows]
-    components["filepath"] = [str(paths[0]) for paths in inputs]
-    components["golden_filepath"] = [str(paths[0]) for paths in goldens]
-    components["component_id"] = [layout.component_id(row) for row in rows]
-    if len(layout.lights) > 1:
-        components["light_filepaths"] = [[str(path) for path in paths] for paths in inputs]
-        components["golden_light_filepaths"] = [[str(path) for path in paths] for paths in goldens]
+    for side, named in (("input_path", ""), ("golden_path", "golden_")):
+        lights = layout.column_paths(table, images_dir, side)
+        paths = [[str(Path(path)) for path in light] for light in lights]
+        components[f"{named}filepath"] = paths[0]
+        if len(paths) > 1:
+            components[f"{named}light_filepaths"] = [list(row) for row in zip(*paths, strict=True)]
+    components["component_id"] = table["input_path"] + "/" + table["object_name"]
     return components
 
 

@@ -48,3 +48,19 @@ def test_the_metrics_of_two_hundred_thousand_scores_are_had() -> None:
     generator = np.random.default_rng(0)
     scores, is_defect = generator.random(200_000), generator.random(200_000) < 0.02
     assert len(metrics_table(sweep(scores, is_defect))) == 200_001
+
+
+def test_a_row_may_end_after_its_score_but_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("input_path,label,siamese_score,note\na,PASS,0.1\nb,bridge,0.9,x\n")
+    assert analyse(path, "label", "siamese_score", "PASS").table["note"].tolist() == ["", "x"]
+    path.write_text("input_path,label,siamese_score,note\na,PASS,0.1,x\nb,bridge\n")
+    with pytest.raises(InputRefused, match="row 3 has no label or no score"):
+        analyse(path, "label", "siamese_score", "PASS")
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("label,label,siamese_score\nPASS,PASS,0.1\n")
+    with pytest.raises(InputRefused, match="twice"):
+        analyse(path, "label", "siamese_score", "PASS")

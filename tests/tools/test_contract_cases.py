@@ -236,6 +236,11 @@ def test_metrics_have_their_other_names_and_an_unknown_one_is_refused(run: Run) 
         found[name] = pd.read_parquet("k/m.parquet")["filepath"].tolist()
     assert found["euclidean"] == found["l2"]
     assert found["manhattan"] == found["l1"] == found["cityblock"] == found["taxicab"]
+    given = ("source_path=source.parquet", "target_path=target.parquet", "desired_unique_count=1")
+    for name in ("l2", "l1"):
+        assert (
+            run("tmm", "unique_neighbor_matching", *given, "output_dir=u", f"distance_metric={name}")[0] == 0
+        )
     code, shown = knn(run, "knn_metric=chebyshev")
     assert (code, "cosine, euclidean, manhattan" in shown) == (1, True)
 

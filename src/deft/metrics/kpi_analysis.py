@@ -69,12 +69,15 @@ def _read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
         header, *rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if row] or [[]]
     except csv.Error as error:
         raise InputRefused(f"table is not readable CSV ({error})", value=path) from None
-    short = next((i for i, row in enumerate(rows, FIRST_DATA_ROW) if len(row) < len(header)), None)
+    if len(set(header)) < len(header):
+        raise InputRefused("table has a column twice", value=path)
+    require_columns(pd.DataFrame(columns=header), required, path)
+    cells = 1 + max(header.index(name) for name in required)
+    short = next((i for i, row in enumerate(rows, FIRST_DATA_ROW) if len(row) < cells), None)
     if short is not None:
-        raise InputRefused(f"row {short} has fewer cells than the header", value=path)
-    table = pd.DataFrame([row[: len(header)] for row in rows], columns=header, dtype=str)
-    require_columns(table, required, path)
-    return table
+        raise InputRefused(f"row {short} has no label or no score: it has fewer cells", value=path)
+    filled = [row[: len(header)] + [""] * (len(header) - len(row)) for row in rows]
+    return pd.DataFrame(filled, columns=header, dtype=str)
 
 
 def metrics_table(points: Sweep) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from deft.metrics.weak_samples import (
     weakest_rows,
 )
 from deft.tools.output import say
-from deft.untrusted import untrusted
+from deft.untrusted import visible
 
 
 @dataclass
@@ -76,7 +76,7 @@ class GapAnalysis:
             wrong = int((rows["weakness"] > 0).sum())
             share = 100 * len(rows) / len(self.weak)
             counts = f"{wrong} misclassified, {len(rows) - wrong} marginal"
-            lines.append(f"  {untrusted(label)}: {len(rows)} ({share:.1f}%) — {counts}")
+            lines.append(f"  {visible(str(label))}: {len(rows)} ({share:.1f}%) — {counts}")
         return "\n".join(lines) + "\n"
 
     def metrics(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def analyse(
 def run(config: DictConfig) -> None:
     """Carry out `gap_analysis vcn_aoi`; what was finished before a failure stays on disk."""
     table = score_table(read_inference(Path(config.inference_results_dir) / "inference.csv"))
-    swept = config.threshold < 0
+    swept = not config.threshold >= 0  # as the choice of the point asks: NaN is no threshold
     point = _chosen_point(table, config)
     results = Path(config.results_dir)
     results.mkdir(parents=True, exist_ok=True)

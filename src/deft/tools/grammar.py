@@ -1,7 +1,8 @@
 """The grammar of the tools' commands: a schema, a spec file over it, overrides over both.
 
 A dataclass gives the keys, their types and defaults; the spec file replaces defaults; `key=value`,
-`+key=value` (new key) and `++key=value` (either) come last. `???` marks a value that must be given, and is
+`+key=value` (new key), `++key=value` (either) and `~key` (without it) come last; hydra's own keys change
+nothing here. `???` marks a value that must be given, and is
 refused only when it is read. The messages are those that users of the containers know.
 """
 
@@ -21,12 +22,14 @@ from deft import files
 from deft.errors import InputRefused, UsageError
 from deft.tools.override_values import parse_value
 
-OVERRIDE = re.compile(r"(?P<mode>\+\+|\+|)(?P<key>[A-Za-z_][\w.\-/\[\]]*)=(?P<value>.*)", re.DOTALL)
+OVERRIDE = re.compile(r"(?P<mode>\+\+|\+|~|)(?P<key>[A-Za-z_][\w.\-/\[\]]*)(=(?P<value>.*))?", re.DOTALL)
+HYDRA = re.compile(r"hydra([./].*)?")
+DEFAULTS = "defaults"
 
 
 @dataclass(frozen=True)
 class Override:
-    """One change to a configuration: `mode` is empty (change), `+` (add) or `++` (change or add)."""
+    """One change: `mode` is empty (change), `+` (add), `++` (change or add) or `~` (remove)."""
 
     key: str
     value: object
@@ -37,11 +40,12 @@ class Override:
 def parse_override(text: str) -> Override:
     """Read `key=value`, `+key=value` or `++key=value`; anything else is refused."""
     found = OVERRIDE.fullmatch(text)
-    if found is None:
+    if found is None or (found["value"] is None and found["mode"] != "~"):
         raise UsageError(
-            "override does not parse", value=text, hint="write key=value, +key=value or ++key=value"
+            "override does not parse", value=text, hint="write key=value, +key=value, ++key=value or ~key"
         )
-    return Override(found["key"], parse_value(found["value"]), text, found["mode"])
+    value = None if found["value"] is None else parse_value(found["value"])
+    return Override(found["key"], value, text, found["mode"])
 
 
 def typed_overrides(values: Mapping[str, object]) -> list[Override]:
@@ -60,7 +64,9 @@ def compose(schema: type, spec: Path | None, overrides: Iterable[Override]) -> D
         config = _merged(config, spec)
     OmegaConf.set_struct(config, True)
     for override in overrides:
-        _apply(config, override)
+        if not HYDRA.fullmatch(override.key):
+            files.require_plain_interpolations(override.value, override.text)
+            _apply(config, override)
     return config
 
 
@@ -76,7 +82,10 @@ def _merged(config: DictConfig, spec: Path) -> DictConfig:
     files.require_plain_interpolations(content, spec)
     try:
         # read again by omegaconf, whose YAML takes 1e-4 for a number
-        merged = OmegaConf.merge(config, OmegaConf.create(files.read_text(spec)) if content else {})
+        given = OmegaConf.create(files.read_text(spec)) if content else OmegaConf.create()
+        for key in [key for key in (content or {}) if key == DEFAULTS or HYDRA.fullmatch(str(key))]:
+            given.pop(key)  # hydra reads these itself
+        merged = OmegaConf.merge(config, given)
     except OmegaConfBaseException as error:
         raise UsageError(f"Error merging '{spec.name}' with schema\n{_reason(error)}") from None
     assert isinstance(merged, DictConfig)
@@ -85,7 +94,9 @@ def _merged(config: DictConfig, spec: Path) -> DictConfig:
 
 def _apply(config: DictConfig, override: Override) -> None:
     try:
-        if override.mode == "":
+        if override.mode == "~":
+            _remove(config, override)
+        elif override.mode == "":
             _change(config, override)
         elif override.mode == "+" and _is_set(config, override):
             raise UsageError(f"Could not append to config. An item is already at '{override.key}'.")
@@ -94,6 +105,21 @@ def _apply(config: DictConfig, override: Override) -> None:
                 OmegaConf.update(config, override.key, override.value, merge=True, force_add=True)
     except OmegaConfBaseException as error:
         raise UsageError(f"Error merging override {override.text}\n{_reason(error)}") from None
+
+
+def _remove(config: DictConfig, override: Override) -> None:
+    found = OmegaConf.select(config, override.key, throw_on_missing=False)
+    if found is None:
+        raise UsageError(f"Could not delete from config. '{override.key}' does not exist.")
+    if override.value is not None and found != override.value:
+        raise UsageError(
+            f"Could not delete from config. The value of '{override.key}' is {found} "
+            f"and not {override.value}."
+        )
+    parent, _, name = override.key.rpartition(".")
+    holder = OmegaConf.select(config, parent) if parent else config
+    with open_dict(holder):
+        del holder[name]
 
 
 def _change(config: DictConfig, override: Override) -> None:

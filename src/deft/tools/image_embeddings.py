@@ -88,11 +88,12 @@ def samples_of(table: Any) -> list[Sample]:
 
 
 def _lights(table: Any, single: str, several: str) -> list[tuple[str, ...]]:
-    """Return the files of each row: the list column where it holds one, else the single column, else none."""
+    """Return the files of each row: those of a list column where it holds a list, else the one, else none."""
     firsts = table.column(single).to_pylist() if single in table.column_names else [None] * table.num_rows
     lists = table.column(several).to_pylist() if several in table.column_names else [None] * table.num_rows
     return [
-        tuple(many) if many else ((str(one),) if one else ()) for one, many in zip(firsts, lists, strict=True)
+        tuple(map(str, many)) if isinstance(many, list) and many else ((str(one),) if one else ())
+        for one, many in zip(firsts, lists, strict=True)
     ]
 
 

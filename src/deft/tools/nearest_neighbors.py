@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from omegaconf import MISSING, DictConfig
 
 from deft import files
 from deft.embedding.neighbours import NeighbourSearch
 from deft.embedding.sets import FILEPATH, read_arrow, vector_matrix
-from deft.embedding.tables import EmbeddingTable, column_names
+from deft.embedding.tables import EmbeddingTable, batches, column_names
 from deft.errors import InputRefused
 from deft.tools.output import report_progress, say
 
@@ -121,7 +122,7 @@ def run(config: DictConfig) -> None:
         raise InputRefused(f"table lacks the column {FILEPATH!r}", value=source.table.path)
     matches = find(target, source, config.topn, config.knn_metric)
     kept, lines = _filtered(matches, target, source, config)
-    found = kept.paths.tolist()
+    found = _values_at(source.table, kept.sources)
     unique = list(dict.fromkeys(found))
     _write(output, unique)
     summary = [
@@ -164,6 +165,16 @@ def find(target: Targets, source: Source, topn: int, metric: str) -> Matches:
     return Matches(targets, near.row.ravel(), near.distance.ravel(), near.key.ravel())
 
 
+def _values_at(table: EmbeddingTable, rows: npt.NDArray[np.int64]) -> list[object]:
+    """Return what stands as path in some rows of the pool, in the type of its column."""
+    values: dict[int, object] = {}
+    for first, batch in batches(table.path, [FILEPATH]):
+        wanted = rows[(rows >= first) & (rows < first + batch.num_rows)]
+        taken = batch.column(FILEPATH).take(pa.array(wanted - first)).to_pylist()
+        values |= zip(wanted.tolist(), taken, strict=True)
+    return [values[row] for row in rows.tolist()]
+
+
 def same_label(matches: Matches, target: Targets, source: Source) -> Matches:
     """Return the pairs whose labels agree but for case and outer blanks; a missing label is a label too."""
     wanted, offered = np.array(target.labels), np.array(source.labels)
@@ -171,7 +182,7 @@ def same_label(matches: Matches, target: Targets, source: Source) -> Matches:
 
 
 def _filters_labels(flag: str, source: Source, target: Targets) -> bool:
-    if flag.strip().lower() not in TRUE_WORDS:
+    if flag.lower() not in TRUE_WORDS:
         return False
     without = [name for name, side in (("source", source), ("target", target)) if side.labels is None]
     if without:
@@ -214,7 +225,7 @@ def _kept_line(filtered: str, kept: Matches, before: Matches, dropped: str) -> s
     )
 
 
-def _write(output: Path, filepaths: Sequence[str]) -> None:
+def _write(output: Path, filepaths: Sequence[object]) -> None:
     # without rows the container's column has the type of an empty array of numbers
-    column = pd.Series(filepaths, dtype=object if filepaths else np.float64)
+    column = pd.Series(list(filepaths), dtype=object if filepaths else np.float64)
     files.write_parquet(output, pd.DataFrame({FILEPATH: column}))

@@ -16,6 +16,7 @@ FLOAT = re.compile(
 )
 LEADING_ZEROS = re.compile(r"[+-]?0\d+")
 WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+CAST = re.compile(r"(?P<kind>int|float|str|bool)\((?P<value>[^()]*)\)")
 ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
 CLOSING = {"[": "]", "{": "}"}
 
@@ -33,7 +34,9 @@ def parse_value(text: str) -> object:
 
 
 def parse_primitive(text: str) -> object:
-    """Return an integer, float, boolean, None or the text itself; `001` stays text."""
+    """Return an integer, float, boolean, None or the text itself; `001` stays text, `float(1)` is cast."""
+    if cast := CAST.fullmatch(text):
+        return _cast(cast["kind"], parse_primitive(cast["value"].strip()), text)
     if text.lower() in WORDS:
         return WORDS[text.lower()]
     if INTEGER.fullmatch(text):
@@ -41,6 +44,22 @@ def parse_primitive(text: str) -> object:
     if FLOAT.fullmatch(text) and not LEADING_ZEROS.fullmatch(text):
         return float(text)
     return ESCAPED.sub(r"\1", text)
+
+
+def _cast(kind: str, value: object, text: str) -> object:
+    """Return a value as another kind, a boolean being 0 or 1 and its words in small letters."""
+    if kind == "str":
+        return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+    try:
+        return {"int": int, "float": float, "bool": _truth}[kind](value)  # type: ignore[operator]
+    except (TypeError, ValueError):
+        raise UsageError(f"override value cannot be cast to {kind}", value=text) from None
+
+
+def _truth(value: object) -> bool:
+    if isinstance(value, str) or value is None:
+        raise ValueError(value)
+    return bool(value)
 
 
 class _Reader:
@@ -82,7 +101,7 @@ class _Reader:
         if found is None:
             raise self.refusal("the quote is not closed")
         self._position = found.end()
-        return found.group(1).replace(f"\\{quote}", quote)
+        return re.sub(rf"(\\+)(?={quote}|$)", lambda run: "\\" * (len(run[1]) // 2), found.group(1))
 
     def _bare(self, stops: str) -> str:
         start, depth = self._position, 0

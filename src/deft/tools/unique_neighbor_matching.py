@@ -19,6 +19,7 @@ from deft import files
 from deft.embedding.sets import FILEPATH, read_arrow
 from deft.errors import UsageError
 from deft.tools.detections import Detections, read_detections
+from deft.tools.nearest_neighbors import METRICS
 from deft.tools.output import say
 from deft.tools.sharing import Flags, Pick, Pictures, Search, Subset, match, quotas
 
@@ -108,7 +109,8 @@ def _read_job(config: DictConfig) -> Job:
         for path in (config.target_detection_file, config.source_detection_file)
     ]
     names = (name.strip().lower() for name in config.rare_class_list.split(","))
-    search = Search(config.distance_metric, config.candidate_expansion_factor)
+    metric = METRICS.get(config.distance_metric, config.distance_metric)
+    search = Search(metric, config.candidate_expansion_factor)
     rare = tuple(sorted({name for name in names if name}))
     return Job(targets, pool, config.desired_unique_count, search, rare, *classes)
 

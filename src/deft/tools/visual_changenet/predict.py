@@ -24,9 +24,8 @@ BLOCK_ROWS = 1024
 
 def inference(config: DictConfig) -> None:
     """Score `dataset.classify.infer_dataset` and write `inference.csv`: its columns, then `siamese_score`."""
-    engine = engine_of(config)
-    require_precision(config.train.precision)
     with recorded(config, "inference") as (folder, log):
+        engine = _engine(config)
         log.write("Starting Visual ChangeNet inference.", status="STARTED")
         source = SplitSource.from_config(config, "infer")
         table = source.read_unlabelled(config.dataset.classify.batch_size)
@@ -45,9 +44,8 @@ def with_scores(table: pd.DataFrame, scores: npt.NDArray[np.float32]) -> pd.Data
 
 def evaluate(config: DictConfig) -> None:
     """Score `dataset.classify.test_dataset` and report the rates at `model.classify.eval_margin`."""
-    engine = engine_of(config)
-    require_precision(config.train.precision)
     with recorded(config, "evaluate") as (_, log):
+        engine = _engine(config)
         log.write("Starting Visual ChangeNet evaluate.", status="STARTED")
         source = SplitSource.from_config(config, "test")
         table = source.read_labelled(config.dataset.classify.batch_size)
@@ -62,6 +60,11 @@ def evaluate(config: DictConfig) -> None:
         )
         kpi = {f"test_{key}": found[key] for key in ("acc", "fpr", "fnr")}
         log.write("Test metrics generated.", kpi=kpi | {"defect_acc": found["defect_acc"]})
+
+
+def _engine(config: DictConfig) -> Engine:
+    require_precision(config.train.precision)
+    return engine_of(config)
 
 
 def _score(

@@ -31,10 +31,10 @@ def train(config: DictConfig) -> None:
     Raises UsageError for keys that contradict each other, InputRefused for data or a checkpoint that does not
     fit; SIGTERM and SIGINT end it after the step at work, with a checkpoint, as SystemExit 143 or 130.
     """
-    engine = engine_of(config)
     _require_counts(config)
-    require_precision(config.train.precision)
     with recorded(config, "train") as (folder, log), interruptible() as interruption:
+        engine = engine_of(config)
+        require_precision(config.train.precision)
         set_threads(config.train.embedded.threads)
         with deterministic():
             _train(config, engine, folder, log, interruption)

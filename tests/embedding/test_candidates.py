@@ -62,6 +62,41 @@ def test_progress_counts_the_rows() -> None:
     assert sum(seen) == POOL.rows
 
 
+def test_a_row_is_a_candidate_only_where_it_exists() -> None:
+    search = CandidateSearch(TARGETS, Rule(3, label_filter="none"))
+    named = np.full((TARGETS.rows, 3), -1)
+    named[1] = [7, 8, 9]
+    named[2, 0] = 5
+    for block in POOL.blocks(("filepath", "label")):
+        search.offer_named(block, (), named)
+    candidates, paths = search.candidates(), TARGETS.table["filepath"]
+    assert candidates["target_filepath"].tolist() == [paths[1]] * 3 + [paths[2]]
+    assert candidates["source_filepath"].tolist()[3] == POOL.table["filepath"][5]
+    assert np.isfinite(candidates["similarity"]).all()
+    assert search.found()["row"].min() >= 0
+
+
+def test_targets_whose_named_rows_were_too_few_are_searched_for_exactly() -> None:
+    rule = Rule(3, label_filter="class")
+    exact, named = (CandidateSearch(TARGETS, rule) for _ in range(2))
+    exact.run(POOL, already={"1/7"})
+    for block in POOL.blocks(("filepath", "label")):
+        named.offer_named(block, {"1/7"}, np.full((TARGETS.rows, 3), -1))
+    named.complete(POOL, {"1/7"})
+    pd.testing.assert_frame_equal(named.candidates(), exact.candidates())
+
+
+def test_targets_that_have_all_that_exists_are_not_searched_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    search, few = CandidateSearch(TARGETS, Rule(9, label_filter="none")), POOL.where(np.arange(300) < 4)
+    for block in few.blocks(("filepath", "label")):
+        search.offer_named(block, (), np.tile(np.arange(4), (TARGETS.rows, 1)))
+    monkeypatch.setattr(CandidateSearch, "run", lambda *_, **__: pytest.fail("searched again"))
+    search.complete(few, ())
+    assert len(search.candidates()) == 4 * TARGETS.rows
+
+
 def test_an_unknown_filter_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown label filter: colour"):
         CandidateSearch(TARGETS, Rule(2, label_filter="colour"))

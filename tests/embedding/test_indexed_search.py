@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from deft.embedding.candidates import Embedded, Rule
 from deft.embedding.ivf_index import IvfIndex
 from deft.embedding.selection import select, select_by_index
-from deft.embedding.sets import EmbeddingSet
+from deft.embedding.sets import EmbeddingSet, embedding_writer
 from deft.embedding.tables import EmbeddingTable
 from shard_fixtures import draw_vectors
 
@@ -75,6 +76,30 @@ def test_where_there_is_no_index_the_search_is_exact_and_says_why(
     assert (use.used, use.recall) == ("exact", None)
     assert reason in use.text()
     pd.testing.assert_frame_equal(found.neighbours, select(targets, pool, rule, already=set()).neighbours)
+
+
+def test_a_target_whose_rows_of_the_index_fall_to_the_filter_gets_its_exact_ones(tmp_path: Path) -> None:
+    draw = np.random.default_rng(3)
+    labels = np.array(["bridge"] * 2_800 + ["PASS"] * 200, dtype=object)
+    paths = np.array([f"{number:04d}" for number in range(3_000)], dtype=object)
+    vectors = draw.normal(size=(3_000, 8)).astype(np.float32)
+    vectors[:2_800, 0] += 6  # a cloud of defects, with one PASS target in it
+    with embedding_writer(tmp_path / "cloud.parquet", {}) as writer:
+        writer.write(pa.table({"filepath": paths, "label": labels}), vectors)
+    rows = pd.DataFrame({"filepath": [f"t{number}" for number in range(300)], "label": "bridge"})
+    rows.loc[153, "label"] = "PASS"  # none of those that recall is measured on
+    targets, rule = Embedded(rows, vectors[:300]), Rule(5)
+    pool = EmbeddingTable.open(tmp_path / "cloud.parquet")
+    found, use = select_by_index(targets, pool, rule, already=set())
+    assert use.used == "ivf"
+    assert "" not in found.kept
+    exact = select(targets, pool, rule, already=set()).neighbours
+    ours, theirs = (
+        table[table["target_filepath"] == "t153"].reset_index(drop=True)
+        for table in (found.neighbours, exact)
+    )
+    pd.testing.assert_frame_equal(ours, theirs)
+    assert len(ours) == 5
 
 
 def test_what_was_mined_before_is_not_found_by_index_either(pool: EmbeddingTable, targets: Embedded) -> None:

@@ -36,6 +36,13 @@ def test_what_is_kept_depends_neither_on_the_order_nor_on_the_pieces(
         assert found(pairs, draw.permutation(len(pairs)), size) == expected
 
 
+def test_a_target_that_found_less_than_another_takes_nothing_from_it() -> None:
+    best = RunningBest(2, 3)
+    best.merge(np.array([0, 1, 1]), np.array([4, 5, 6]), np.array([0.5, 0.25, 0.75]))
+    assert best.filled.tolist() == [1, 2]
+    assert best.neighbours().row.tolist() == [[4, -1], [5, 6]]
+
+
 def test_a_pool_of_fewer_rows_fills_fewer_places() -> None:
     best = RunningBest(2, 5)
     assert best.neighbours().row.shape == (2, 0)

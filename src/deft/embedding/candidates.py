@@ -129,6 +129,7 @@ class CandidateSearch:
             name: NeighbourSearch(targets.matrix[members], rule.top_k, rule.metric)
             for name, members in self._members.items()
         }
+        self._offered = dict.fromkeys(self._members, 0)
         if sample is not None:
             self._searches[SAMPLE] = NeighbourSearch(sample, 2, rule.metric)
 
@@ -179,11 +180,30 @@ class CandidateSearch:
         """Compare with each target only the rows of a block that `named` (targets, any number) has for it."""
         names, paths, fresh = self._described(block, already)
         for name, members in self._members.items():
+            self._offered[name] += int((fresh & (names == name)).sum())
             places = named[members] - block.start
             targets, column = np.nonzero((places >= 0) & (places < len(fresh)))
             rows = places[targets, column]
             kept = fresh[rows] & (names[rows] == name)
             self._searches[name].offer_pairs(block.matrix, block.start, targets[kept], rows[kept], paths)
+
+    def complete(self, pool: Blocks, already: Collection[str]) -> None:
+        """Search exactly for the targets whose named rows left them fewer than their group could give."""
+        short = {name: self._short(name) for name in self._members}
+        mask = np.zeros(self._targets.rows, dtype=np.bool_)
+        for name, places in short.items():
+            mask[self._members[name][places]] = True
+        if not mask.any():
+            return
+        exact = CandidateSearch(self._targets.where(mask), self._rule)
+        exact.run(pool, already=already)
+        for name in exact._members:
+            self._searches[name].best.replace(short[name], exact._searches[name].best)
+
+    def _short(self, name: str) -> npt.NDArray[np.int64]:
+        """Return which targets of a group have fewer rows than the pool holds for it, up to k."""
+        best = self._searches[name].best
+        return np.flatnonzero(best.filled < min(best.k, self._offered[name]))
 
     def _described(
         self, block: TableBlock, already: Collection[str]
@@ -241,7 +261,7 @@ class CandidateSearch:
                 "similarity": similarity.ravel(),
             }
             if k:
-                parts.append(pd.DataFrame(columns))
+                parts.append(pd.DataFrame(columns)[near.row.ravel() >= 0])
         return pd.concat(parts, ignore_index=True) if parts else _no_candidates()
 
 
@@ -254,7 +274,7 @@ def _pairs(name: str | None, near: Neighbours) -> pd.DataFrame:
         "distance": near.distance.ravel(),
         "filepath": near.key.ravel(),
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns)[near.row.ravel() >= 0]
 
 
 def _no_candidates() -> pd.DataFrame:

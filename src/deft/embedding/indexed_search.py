@@ -38,7 +38,8 @@ def search_by_index(
 ) -> IndexUse:
     """Fill a fresh search from an index of the pool, or exactly where the index cannot do or misses too much.
 
-    Recall is the share of the exact neighbours of up to 64 targets that the index finds as well.
+    Recall is the share of the exact neighbours of up to 64 targets that the index finds as well. A target
+    whose rows of the index mostly fall to the label filter is searched for exactly all the same.
     """
     try:
         use = _by_index(search, pool, targets, rule, already)
@@ -60,6 +61,7 @@ def _by_index(
     if recall < NEEDED_RECALL:
         return IndexUse(EXACT, recall, f"the index finds less than {NEEDED_RECALL}")
     _rank(search, near, pool, already)
+    search.complete(pool, already)
     if rule.percentile is not None:
         search.run_sample(pool)
     return IndexUse(IVF, recall)

@@ -19,7 +19,10 @@ MERGED_AT_ONCE = 2**18
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Near to far, each (targets, k): distance, row of the pool, and the row's key where keys were given."""
+    """Near to far, each (targets, k): distance, row of the pool, and the row's key where keys were given.
+
+    Where a target has fewer rows than another, its last places hold row -1 at infinity.
+    """
 
     distance: Floats
     row: Integers
@@ -45,9 +48,20 @@ class RunningBest:
         farthest: Floats = self._distance[:, -1]
         return farthest
 
+    @property
+    def filled(self) -> Integers:
+        """Return, for each target, how many rows it has."""
+        filled: Integers = (self._row >= 0).sum(axis=1)
+        return filled
+
+    def replace(self, targets: Integers, found: RunningBest) -> None:
+        """Put what another search found for some targets, in their order, in the place of what they have."""
+        self._distance[targets], self._row[targets] = found._distance, found._row
+        self._key[targets] = found._key
+
     def neighbours(self) -> Neighbours:
-        """Return what was found; where the pool had fewer than k rows, as many places."""
-        filled = int((self._row[0] >= 0).sum()) if len(self._row) else 0
+        """Return what was found, in as many places as the target that found most needs."""
+        filled = int(self.filled.max(initial=0))
         return Neighbours(self._distance[:, :filled], self._row[:, :filled], self._key[:, :filled])
 
     def merge(self, targets: Integers, rows: Integers, distances: Floats, keys: Keys | None = None) -> None:

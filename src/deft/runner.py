@@ -7,31 +7,33 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from deft import files
-from deft.errors import DeftError, RunBusy, StageFailed, storage_fault
+from deft.errors import DeftError, RunBusy, StageFailed, StateConflict, storage_fault
 from deft.guard.redaction import redacted
 from deft.loop import COMPLETE, run_loop
 from deft.platforms.registry import platform_named
 from deft.progress import FileProgress, read_progress
 from deft.report.render import render_report
-from deft.run.lock import RunLock, holder
+from deft.run.lock import Holder, RunLock, holder
 from deft.run.log import read, utc_now
 from deft.run.transitions import next_stage
 from deft.untrusted import LONGEST_FACT, untrusted, visible
-from deft.workspace.layout import RunFolder
+from deft.workspace.layout import RunFolder, Workspace
 
 RUNNING, FAILED, STOPPED = "running", "failed", "stopped"
 POLL_SECONDS = 0.2
 START_SECONDS = 20.0
-STOP_SECONDS = 30.0
+STOP_SECONDS = 45.0  # more than any platform gives a container or a job for its checkpoint
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SOURCE = str(Path(__file__).resolve().parents[1])
 Record = dict[str, Any]
@@ -115,20 +117,62 @@ def stop_runner(run: RunFolder) -> bool:
     found = holder(run)
     if found is None:
         return False
+    _require_runner(run, found)
     os.kill(found.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while holder(run) is not None:
         if time.monotonic() > deadline:
-            raise StageFailed("runner did not end within 30 seconds", value=f"pid {found.pid}")
+            fact = f"runner did not end within {STOP_SECONDS:.0f} seconds"
+            raise StageFailed(fact, value=f"pid {found.pid}", hint=f"{_status_command(run)}, then stop again")
         time.sleep(POLL_SECONDS)
     return True
 
 
 def end_left_work(run: RunFolder) -> list[str]:
-    """End what a killed runner left at work on the run's platform; return the names of what was ended."""
+    """End what a killed runner left at work on the run's platform; return the names of what was ended.
+
+    Raises StateConflict for a copy of a run: its plan names the work of the original.
+    """
+    plan = files.read_json(run.plan)
+    _require_own(run, plan)
+    if not run.runner.is_dir():  # no runner ever held the run
+        return []
     with RunLock(run):
-        plan = files.read_json(run.plan)
-        return platform_named(plan["platform"], plan.get("platform_settings")).end(run)
+        files.write_json(_ending_path(run), asdict(holder(run) or Holder.this_process()))
+        try:
+            return platform_named(plan["platform"], plan.get("platform_settings")).end(run)
+        finally:
+            _ending_path(run).unlink(missing_ok=True)
+
+
+def _require_own(run: RunFolder, plan: Record) -> None:
+    original = Workspace(Path(plan["workspace"])).results / plan["run_id"]
+    if os.path.realpath(original) == os.path.realpath(run.root):
+        return
+    raise StateConflict(
+        "run is a copy, and what is at work belongs to the original",
+        value=run.root,
+        hint=f"deft stop {shlex.quote(str(original))}",
+    )
+
+
+def _require_runner(run: RunFolder, found: Holder) -> None:
+    """Refuse to end another `deft stop`: it holds the run while it ends what a killed runner left."""
+    try:
+        ending = files.read_json(_ending_path(run))
+    except (DeftError, OSError):
+        return
+    if ending == asdict(found):
+        fact = "another deft stop is ending what the run left"
+        raise RunBusy(fact, value=f"pid {found.pid}", hint=_status_command(run))
+
+
+def _ending_path(run: RunFolder) -> Path:
+    return run.runner / "ending.json"
+
+
+def _status_command(run: RunFolder) -> str:
+    return f"deft status {shlex.quote(str(run.root))}"
 
 
 def _outcome_path(run: RunFolder) -> Path:

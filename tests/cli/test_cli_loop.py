@@ -281,11 +281,14 @@ def test_stopping_what_does_not_run_says_so(finished, say):
     assert said.record == {"status": "not running", "next": f"deft run {finished.root}"}
 
 
-def test_stopping_ends_what_a_killed_runner_left_at_work_elsewhere(finished, say, monkeypatch):
+def test_stopping_ends_what_a_killed_runner_left_at_work_elsewhere(tmp_path, say, monkeypatch):
     monkeypatch.setattr(
         "deft.platforms.base.Platform.end", lambda platform, run: ["deft-job-1", "deft-job-2"]
     )
-    said = say("stop", finished.root)
+    run, _ = new_run(tmp_path, monkeypatch)
+    with RunLock(run):
+        pass  # and killed
+    said = say("stop", run.root)
     assert (said.record["status"], said.record["ended"]) == ("stopped", "deft-job-1, deft-job-2")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
@@ -17,12 +18,15 @@ from deft.cli import running
 from deft.cli.answers import answer
 from deft.cli.running import follow, start_or_join
 from deft.errors import NotApproved, RunBusy, StageFailed, StateConflict
+from deft.platforms import docker_container
+from deft.platforms.base import Platform
+from deft.platforms.slurm import following
 from deft.preflight.plan import make_plan
 from deft.run.audit import audit_run
 from deft.run.gate import save_pending
 from deft.run.lock import holder
 from deft.run.log import read
-from deft.runner import join_runner, outcome_of, progress_of, start_runner, stop_runner, work
+from deft.runner import end_left_work, join_runner, outcome_of, progress_of, start_runner, stop_runner, work
 from loop_children import child, start_and_join, work_as_runner
 from loop_fixtures import SETTINGS, TARGET, open_approved_run, use_stub
 from tiny_workspace import make_workspace
@@ -170,6 +174,57 @@ def test_a_runner_that_does_not_end_in_time_is_named(run, held, monkeypatch):
         stop_runner(run)
     held.let_go()
     process.join()
+
+
+def test_the_runner_has_longer_to_end_than_it_gives_any_work_elsewhere():
+    sdk_grace_seconds = 30  # the default of its setting grace_seconds
+    graces = (docker_container.STOP_GRACE_SECONDS, following.STOP_SECONDS, sdk_grace_seconds)
+    assert max(graces) < runner.STOP_SECONDS
+
+
+@pytest.fixture
+def ended(run, monkeypatch) -> list[Path]:
+    """Let a runner have held the run, and note which runs a platform is asked to end the work of."""
+    found: list[Path] = []
+    files.make_folder(run.runner)
+    monkeypatch.setattr(Platform, "end", lambda platform, run: [str(found.append(run.root))])
+    return found
+
+
+def test_work_is_ended_under_any_name_of_its_workspace(run, ended, tmp_path):
+    (tmp_path / "link").symlink_to(run.workspace.root)
+    linked = type(run)(tmp_path / "link" / run.root.relative_to(run.workspace.root))
+    assert len(end_left_work(run) + end_left_work(linked)) == len(ended) == 2
+
+
+def test_a_copy_of_a_workspace_or_of_a_run_never_ends_the_originals_work(run, ended, tmp_path):
+    shutil.copytree(run.workspace.root, tmp_path / "copy")
+    copies = (
+        tmp_path / "copy" / run.root.relative_to(run.workspace.root),
+        shutil.copytree(run.root, run.root.with_name("run_20200101_000000")),
+    )
+    for copy in copies:
+        with pytest.raises(StateConflict, match="is a copy") as refusal:
+            end_left_work(type(run)(copy))
+        assert refusal.value.hint == f"deft stop {run.root}"
+    assert ended == []
+
+
+def test_a_second_stop_leaves_the_first_one_alone_while_it_ends_what_was_left(run, monkeypatch):
+    sent, refusals = [], []
+    files.make_folder(run.runner)
+    monkeypatch.setattr(runner.os, "kill", lambda pid, number: sent.append(pid))
+
+    def stop_again(platform, run):
+        with pytest.raises(RunBusy, match=f"another deft stop.*pid {os.getpid()}") as refusal:
+            stop_runner(run)
+        refusals.append(refusal)
+        return []
+
+    monkeypatch.setattr(Platform, "end", stop_again)
+    assert end_left_work(run) == []
+    assert (len(refusals), sent) == (1, [])
+    assert not (run.runner / "ending.json").exists()
 
 
 # --- joining ---------------------------------------------------------------------------------

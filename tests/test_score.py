@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from deft import files
-from deft.errors import Corruption, InputRefused
+from deft.errors import Corruption, InputRefused, StageFailed
 from deft.loop import run_loop
 from deft.score import Model, drift, score_folders, score_table
 from loop_fixtures import SILENT, new_run
+from stub_platform import StubPlatform
 
 KNOWN = {"threshold": 0.5, "pass_score_quantiles": list(np.linspace(0, 0.4, 101))}
 
@@ -53,6 +54,29 @@ def test_a_folder_of_images_is_paired_with_its_goldens_by_stem(finished, tmp_pat
     )
     assert record["rows"] == 6
     assert len(files.read_csv(tmp_path / "scores.csv", required=("verdict",))) == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda table: table.iloc[:-1], "rows of"),
+        (lambda table: table.assign(siamese_score=""), "no number in row 2"),
+        (lambda table: table.iloc[::-1], "another"),
+    ],
+)
+def test_a_part_without_a_score_of_its_own_is_never_passed_as_good(
+    finished, tmp_path, monkeypatch, change, fault
+):
+    class Careless(StubPlatform):
+        def run(self, calls, progress):
+            super().run(calls, progress)
+            path = calls[-1].writes / "inference.csv"
+            change(files.read_csv(path)).to_csv(path, index=False)
+
+    monkeypatch.setattr("deft.score.platform_named", lambda name, settings=None: Careless())
+    with pytest.raises(StageFailed, match=fault):
+        score(finished, Model.read(finished.best_model), tmp_path / "scores.csv")
+    assert not (tmp_path / "scores.csv").exists()
 
 
 def test_a_checkpoint_that_is_another_is_corruption(finished):

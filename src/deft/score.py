@@ -18,6 +18,7 @@ from deft.metrics.operating_points import Floats
 from deft.platforms.base import ToolCall
 from deft.platforms.registry import platform_named
 from deft.progress import Progress
+from deft.run.evaluation import SCORES, require_every_score
 from deft.workspace.image_columns import resolve_images
 from deft.workspace.layout import RunFolder
 from deft.workspace.pairs import pair_stems
@@ -124,7 +125,8 @@ def _infer(table: Path, images: Path, model: Model, platform: str, progress: Pro
         title="score",
     )
     platform_named(platform).run([call], progress)
-    scored = files.read_csv(results / "inference.csv", required=("siamese_score",))
+    require_every_score(results / SCORES, table)
+    scored = files.read_csv(results / SCORES)
     return scored.assign(siamese_score=pd.to_numeric(scored["siamese_score"]))
 
 

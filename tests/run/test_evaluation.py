@@ -16,6 +16,7 @@ from deft.run.evaluation import (
     incumbent_stays,
     rank,
     read_scores,
+    require_every_score,
 )
 
 
@@ -93,3 +94,31 @@ def test_that_the_incumbent_stays_is_said_with_the_figures_that_were_compared():
         "iter2 is not better than iter1, which stays the best model "
         "(target 0.3 against none; auroc 0.9 against 0.8)"
     )
+
+
+HEADER = "input_path,golden_path,object_name,label,siamese_score"
+ASKED = ["a,g,001,PASS,", "a,g,C2,Open,", "7.0,g,C3,PASS,"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        (["a,g,1,PASS,0.1", "a,g,C2,open ,0.2", "7,g,C3,PASS,inf"], ""),
+        (["a,g,1,PASS,0.1", "a,g,C2,open,0.2"], "2 rows of 3"),
+        (
+            ["a,g,1,PASS,0.1", "7,g,C3,PASS,0.2", "a,g,C2,open,0.3"],
+            "another input_path than asked for in row 3",
+        ),
+        (["a,g,1,PASS,0.1", "a,g,C2,PASS,0.2", "7,g,C3,PASS,0.3"], "another label than asked for in row 3"),
+        (["a,g,1,PASS,", "a,g,C2,open,0.2", "7,g,C3,PASS,0.3"], "no number in row 2"),
+        (["a,g,1,PASS,0.1", "a,g,C2,open,nan", "7,g,C3,PASS,0.3"], "no number in row 3"),
+    ],
+)
+def test_every_row_that_was_asked_for_has_a_score_of_its_own(tmp_path, rows, fault):
+    asked = files.write_text(tmp_path / "asked.csv", "\n".join([HEADER, *ASKED]) + "\n")
+    scores = files.write_text(tmp_path / "inference.csv", "\n".join([HEADER, *rows]) + "\n")
+    if not fault:
+        require_every_score(scores, asked)
+        return
+    with pytest.raises(StageFailed, match=fault):
+        require_every_score(scores, asked)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from deft.errors import StageFailed
+from deft.loop import run_loop
 from deft.metrics.kpi import defect_flags, far_at_recall, sweep
+from loop_fixtures import SILENT, new_run
 
 
 def test_every_logged_figure_follows_from_the_scores_on_disk(state):
@@ -27,3 +30,22 @@ def test_the_validation_threshold_and_the_held_out_set_stand_beside_the_kpi_figu
     kpi = state["iterations"]["iter1"]["kpi"]
     assert kpi["validation_calibrated"]["validation"]["missed"] == 0
     assert kpi["holdout"]["validation_calibrated"]["threshold"] == kpi["validation_calibrated"]["threshold"]
+
+
+def test_a_tool_that_leaves_out_the_hard_rows_fails_the_stage(tmp_path, monkeypatch):
+    """Without them the false alarm rate would be zero, the target met and the model handed over."""
+    run, stub = new_run(tmp_path, monkeypatch, max_iterations=1)
+    inference = stub.run
+
+    def careless(calls, progress):
+        inference(calls, progress)
+        for call in calls:
+            if call.action == "inference":
+                path = call.writes / "inference.csv"
+                table = pd.read_csv(path, dtype=str, keep_default_na=False)
+                hard = (table["label"] == "PASS") & (table["siamese_score"].astype(float) > 0.1)
+                table[~hard].to_csv(path, index=False)
+
+    monkeypatch.setattr(stub, "run", careless)
+    with pytest.raises(StageFailed, match=r"scored \d+ rows of \d+"):
+        run_loop(run, SILENT)

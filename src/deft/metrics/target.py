@@ -15,7 +15,13 @@ import numpy as np
 
 from deft.errors import Corruption, UsageError
 from deft.metrics.confidence import far_bound, missed_bound, rows_to_prove
-from deft.metrics.operating_points import RECALL_TOLERANCE, Floats, Sweep, require_both_classes
+from deft.metrics.operating_points import (
+    RECALL_TOLERANCE,
+    Floats,
+    OperatingPoint,
+    Sweep,
+    require_both_classes,
+)
 from deft.metrics.target_grammar import LOWER_IS_BETTER, RATIOS, Clause, read_clauses, refuse
 
 NO_MISSED_DEFECT = Clause("recall", ">=", 1.0)
@@ -79,13 +85,26 @@ class Target:
 
         Ratios are fractions, escapes a count, cost a sum over the table. Needs both classes.
         """
-        require_both_classes(points)
-        values = _column(self.goal, points)
-        if self.constraint is not None:
-            values = values[_holds(self.constraint, _column(self.constraint, points))]
+        values = _column(self.goal, points)[self._kept(points)]
         if len(values) == 0:
             return None
         return float(values.min() if self.goal.metric in LOWER_IS_BETTER else values.max())
+
+    def point(self, points: Sweep) -> OperatingPoint | None:
+        """Return the point at which `value` is measured: of equal ones that which misses fewest defects."""
+        kept = np.flatnonzero(self._kept(points))
+        if len(kept) == 0:
+            return None
+        values = _column(self.goal, points)[kept]
+        worse = values if self.goal.metric in LOWER_IS_BETTER else -values
+        best = np.lexsort((-points.thresholds[kept], -points.recall[kept], worse))[0]
+        return points.point(int(kept[best]))
+
+    def _kept(self, points: Sweep) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        require_both_classes(points)
+        if self.constraint is None:
+            return np.ones(len(points.thresholds), dtype=np.bool_)
+        return _holds(self.constraint, _column(self.constraint, points))
 
     def is_met_by(self, value: float | None) -> bool:
         """Say whether a measured value meets the goal; None (the constraint cannot be kept) never does."""

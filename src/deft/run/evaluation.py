@@ -12,13 +12,15 @@ from typing import Any
 
 import pandas as pd
 
+from deft import files
 from deft.errors import StageFailed
 from deft.metrics.kpi import defect_flags, kpi_figures, transfer
 from deft.metrics.operating_points import sweep
 from deft.metrics.target import Target, rows_needed
-from deft.workspace.rows import read_table
+from deft.workspace.rows import FIRST_DATA_ROW, PATHS, read_table
 
 SCORES = "inference.csv"
+SCORE = "siamese_score"
 BEST, LATEST = "best_val", "latest"
 NOT_IN_STATE = ("rules", "bootstrap", "schema_version")
 PROMOTION = ("target", "far_at_99_5", "auroc")
@@ -43,6 +45,33 @@ def read_scores(path: Path) -> pd.DataFrame:
         row = int(scores.isna().to_numpy().argmax()) + 2
         raise StageFailed(f"inference wrote a score that is no number in row {row}", value=path)
     return table.assign(siamese_score=scores)
+
+
+def require_every_score(scores: Path, asked: Path) -> None:
+    """Refuse scores that are not those of every row that was asked for, in their order, each a number.
+
+    One hard row left out betters any figure. A cell that reads as the same number is the same: the container
+    writes `001` as `1`.
+    """
+    found, wanted = files.read_csv(scores, required=(*PATHS, SCORE)), files.read_csv(asked, required=PATHS)
+    if len(found) != len(wanted):
+        raise StageFailed(f"inference scored {len(found)} rows of {len(wanted)}", value=scores)
+    _refuse_first(pd.to_numeric(found[SCORE], errors="coerce").isna(), "a score that is no number", scores)
+    for column in (*PATHS, "label"):
+        if column in found and column in wanted:
+            _refuse_first(_differ(found[column], wanted[column]), f"another {column} than asked for", scores)
+
+
+def _differ(found: pd.Series[Any], wanted: pd.Series[Any]) -> pd.Series[Any]:
+    one, other = (cells.str.strip().str.lower() for cells in (found, wanted))
+    numbers = (pd.to_numeric(cells, errors="coerce") for cells in (one, other))
+    return (one != other) & (next(numbers) != next(numbers))
+
+
+def _refuse_first(wrong: pd.Series[Any], what: str, scores: Path) -> None:
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax()) + FIRST_DATA_ROW
+        raise StageFailed(f"inference wrote {what} in row {row}", value=scores, hint="read inference.log")
 
 
 def complete_figures(kpi: Record, folder: Path, target: Target) -> Record:

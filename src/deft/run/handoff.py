@@ -11,7 +11,11 @@ import numpy as np
 import pandas as pd
 
 from deft import files
-from deft.errors import InputRefused, StateConflict
+from deft.errors import InputRefused, StateConflict, UsageError
+from deft.metrics.kpi import defect_flags
+from deft.metrics.operating_points import sweep
+from deft.metrics.target import parse_target
+from deft.run.evaluation import read_scores
 from deft.workspace.layout import RunFolder
 from deft.workspace.rows import PASS
 from deft.workspace.training_spec import SCORING_KEYS
@@ -45,8 +49,30 @@ def handoff_records(state: Record, found: Callable[[str], Path]) -> tuple[Record
     if not found(best["best_ckpt_path"]).is_file():
         raise InputRefused("checkpoint of the best model is gone", value=best["best_ckpt_path"])
     training = files.read_yaml(found(best["training_spec"]))
-    spec = runnable_spec(training, Path(best["best_ckpt_path"]), best["threshold"])
-    return _best_model(state, best, str(spec["model"]["backbone"].get("type", "")), found), spec
+    point = operating_record(best, state["kpi_target"], found(best["inference_csv"]))
+    spec = runnable_spec(training, Path(best["best_ckpt_path"]), point["threshold"])
+    return _best_model(state, best, str(spec["model"]["backbone"].get("type", "")), found) | point, spec
+
+
+def operating_record(best: Record, target: str, scores: Path) -> Record:
+    """Return the threshold at which the model is to work and its FAR: no missed defect, unless the target
+    itself is measured at another recall; then both points, for a model must do what its target was met by.
+    """
+    full = {"threshold": best["threshold"], "far_pct": best["far_pct"]}
+    try:
+        wanted = parse_target(target)
+    except UsageError:  # a state that was logged by hand may hold any text
+        return full
+    table = read_scores(scores)
+    point = wanted.point(sweep(table["siamese_score"], defect_flags(table["label"])))
+    if point is None or point.recall == 1.0:
+        return full
+    return {
+        "threshold": point.threshold,
+        "far_pct": 100 * point.far,
+        "recall_pct": 100 * point.recall,
+        "at_full_recall": full,
+    }
 
 
 def _best_model(state: Record, best: Record, backbone: str, found: Callable[[str], Path]) -> Record:

@@ -19,6 +19,7 @@ from deft.run.evaluation import (
     complete_figures,
     decision,
     incumbent_stays,
+    require_every_score,
 )
 from deft.stages.base import Outcome, Record, Stage, StageContext
 from deft.workspace.training_spec import images_folder, inference_spec, read_baseline_spec
@@ -52,6 +53,9 @@ class Evaluate(Stage):
     def work(self, context: StageContext, folder: Path) -> Outcome:
         kinds = compared_checkpoints(context.figures(context.phase.name))
         self._score(context, folder, kinds)
+        for kind in kinds:
+            for side, (table, _) in _sides(context).items():
+                require_every_score(_side_folder(folder, kind, side) / SCORES, table)
         figures = {kind: self._figures(context, folder / kind) for kind in kinds}
         target = Target.from_record(context.plan["target"])
         chosen = choose(target, figures, _rule(context))

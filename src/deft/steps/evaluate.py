@@ -8,6 +8,7 @@ from pathlib import Path
 from deft.metrics.kpi_files import RECORD, analyze
 from deft.platforms.base import Platform
 from deft.progress import Progress
+from deft.run.evaluation import require_every_score
 from deft.steps.experiment import Experiment
 from deft.steps.gate import Record, Step
 from deft.steps.infer import SCORES, inference_call
@@ -55,6 +56,7 @@ class EvaluateRequest:
         )
         scores = inference_call(experiment, folder / "inference", "test", checkpoint)
         platform.run([rates, scores], progress)
+        require_every_score(folder / "inference" / SCORES, table)
         kpi = analyze(folder / "inference" / SCORES, folder)["kpi"]
         far = {name: kpi[name]["far"] for name in FIGURES if name in kpi}
         return {"rows": kpi["rows"], **far, "auroc": kpi.get("auroc"), "figures": RECORD}

@@ -8,6 +8,7 @@ from pathlib import Path
 from deft import files
 from deft.platforms.base import Platform, ToolCall
 from deft.progress import Progress
+from deft.run.evaluation import require_every_score
 from deft.steps.experiment import Experiment
 from deft.steps.gate import Record, Step
 
@@ -43,6 +44,7 @@ class InferRequest:
         """Score the table."""
         call = inference_call(self.experiment, folder, "infer", self.experiment.file("inference.checkpoint"))
         platform.run([call], progress)
+        require_every_score(folder / SCORES, self.experiment.split("infer")[0])
         return {"rows": len(files.read_csv(folder / SCORES)), "scores": SCORES}
 
 

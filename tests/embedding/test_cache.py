@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,41 @@ def test_a_vector_is_found_by_content_in_this_process_and_in_the_next(tmp_path: 
     for seen in (cache, VectorCache(IDENTITY, tmp_path)):
         np.testing.assert_array_equal(seen.find(ONE), vector(1))
         assert seen.find(TWO) is None
+
+
+def test_vectors_that_a_disk_keeps_are_not_kept_in_memory(tmp_path: Path) -> None:
+    cache = VectorCache(IDENTITY, tmp_path)
+    cache.add({ONE: vector(1)})  # what is imported at the first call is no part of the second
+    tracemalloc.start()
+    cache.add({TWO: np.zeros(2**20, np.float32)})
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 2**20
+
+
+def test_more_segments_than_a_process_may_open_files_are_all_found(tmp_path: Path) -> None:
+    contents = [sha256_of_bytes(bytes([number])) for number in range(64)]
+    cache = VectorCache(IDENTITY, tmp_path)
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, allowed[1]))
+    try:
+        for number, digest in enumerate(contents):
+            cache.add({digest: vector(number)})
+        again = VectorCache(IDENTITY, tmp_path)
+        found = [[side.find(digest) for digest in contents] for side in (cache, again)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+    for side in found:
+        np.testing.assert_array_equal(side, [vector(number) for number in range(64)])
+
+
+def test_a_vector_that_was_cleaned_away_meanwhile_is_new_again(tmp_path: Path) -> None:
+    cache = VectorCache(IDENTITY, tmp_path)
+    cache.add({ONE: vector(1)})
+    clean(0, tmp_path)
+    assert cache.find(ONE) is None
+    cache.add({ONE: vector(1), TWO: vector(2)})
+    np.testing.assert_array_equal(cache.find(ONE), vector(1))
 
 
 def test_another_encoder_finds_nothing(tmp_path: Path) -> None:

@@ -89,6 +89,15 @@ def test_what_one_shard_has_embedded_no_other_and_no_later_work_embeds_again(
     assert sorted(added) == sorted(files.sha256_of_file(Path(path)) for path in fresh)
 
 
+def test_a_worker_leaves_the_cache_within_its_bound(
+    embedding: Embedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = embedding.plan("cut", 2)
+    monkeypatch.setattr("deft.embedding.cache.clean.__defaults__", (0, None))
+    run_shard(folder, 0)
+    assert not list((cache_home() / "embeddings").glob("*/*.npy"))
+
+
 def test_other_weights_than_the_planned_ones_are_refused(embedding: Embedding) -> None:
     folder = embedding.plan("cut", 2)
     save_siglip(embedding.models["SigLIP"], seed=5)

@@ -2,25 +2,30 @@
 
 One folder an encoder component, named by the hash of its identity; in it segments, each written once in one
 step and named by the hash of its own bytes. Two processes never write the same name with different bytes, so
-no lock is needed, and a damaged segment is recognised and dropped.
+no lock is needed, and a damaged segment is recognised and dropped. Only digests stay in memory; a vector is
+read when it is asked for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deft.files import sha256_of_bytes, sha256_of_file, sha256_of_record, write_bytes
+from deft.files import sha256_of_bytes, sha256_of_record, write_bytes
 from deft.workspace.layout import cache_home
 
 MAX_BYTES = 4 * 1024**3
 DIGEST_BYTES = 32
+MOST_ROWS = 2**32
+"""Of a segment: a place is one number, the segment's times this plus the row."""
 
 
 def cache_folder() -> Path:
@@ -33,37 +38,81 @@ class VectorCache:
 
     def __init__(self, identity: Mapping[str, object], folder: Path | None = None) -> None:
         self._folder = (folder or cache_folder()) / sha256_of_record(dict(identity))[:32]
-        self._segments: list[NDArray[Any]] = []
-        self._places: dict[bytes, tuple[int, int]] = {}
+        self._segments: list[_Segment] = []
+        self._places: dict[bytes, int] = {}
         for path in sorted(self._folder.glob("*.npy")):
-            segment = _read_segment(path)
-            if segment is not None:
-                self._index(segment)
+            found = _read_segment(path)
+            if found is not None:
+                self._index(*found)
 
     def find(self, digest: str) -> NDArray[np.float32] | None:
-        """Return the vector of a content, or None where it was never embedded."""
+        """Return the vector of a content, or None where it was never embedded or was cleaned away since."""
         place = self._places.get(bytes.fromhex(digest))
-        return None if place is None else np.array(self._segments[place[0]]["vector"][place[1]])
+        if place is None:
+            return None
+        record = self._segments[place // MOST_ROWS].record(place % MOST_ROWS)
+        known = record is not None and record["digest"].tobytes() == bytes.fromhex(digest)
+        return np.array(record["vector"]) if known else None
 
     def add(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
-        """Keep new vectors, in memory and on disk; a disk that refuses costs the reuse, never the run."""
+        """Keep new vectors, on disk or, where the disk refuses, in memory; that never costs the run."""
         if not vectors:
             return
         segment = _build_segment(vectors)
-        self._index(segment)
         buffer = io.BytesIO()
         np.save(buffer, segment, allow_pickle=False)
         content = buffer.getvalue()
+        path = self._folder / f"{sha256_of_bytes(content)}.npy"
         try:
-            write_bytes(self._folder / f"{sha256_of_bytes(content)}.npy", content)
+            write_bytes(path, content)
         except OSError:
-            return
+            self._index(segment["digest"], _InMemory(segment))
+        else:
+            self._index(segment["digest"], _OnDisk(path, segment.dtype, len(content) - segment.nbytes))
 
-    def _index(self, segment: NDArray[Any]) -> None:
-        number = len(self._segments)
+    def _index(self, digests: NDArray[Any], segment: _Segment) -> None:
+        first = len(self._segments) * MOST_ROWS
         self._segments.append(segment)
-        for row, digest in enumerate(segment["digest"]):
-            self._places.setdefault(digest.tobytes(), (number, row))
+        for row, digest in enumerate(digests):
+            self._places[digest.tobytes()] = first + row
+
+
+class _Segment(Protocol):
+    """Vectors that were kept together."""
+
+    def record(self, row: int) -> Any:
+        """Return one row with its digest, None where it can be read no more."""
+
+
+@dataclass(frozen=True)
+class _InMemory:
+    """A segment that no disk took."""
+
+    rows: NDArray[Any]
+
+    def record(self, row: int) -> Any:
+        return self.rows[row]
+
+
+@dataclass(frozen=True)
+class _OnDisk:
+    """A segment in a file, which is opened for each row: mapped, it would fill memory and hold a descriptor.
+
+    A file that another machine deletes is an error here that can be caught; under a mapping it ends the run.
+    """
+
+    path: Path
+    layout: np.dtype[Any]
+    offset: int
+
+    def record(self, row: int) -> Any:
+        size = self.layout.itemsize
+        try:
+            with open(self.path, "rb", buffering=0) as stream:
+                content = os.pread(stream.fileno(), size, self.offset + row * size)
+        except OSError:
+            return None
+        return np.frombuffer(content, self.layout)[0] if len(content) == size else None
 
 
 def clean(max_bytes: int = MAX_BYTES, folder: Path | None = None) -> int:
@@ -72,7 +121,7 @@ def clean(max_bytes: int = MAX_BYTES, folder: Path | None = None) -> int:
     for path in (folder or cache_folder()).glob("*/*.npy"):
         try:
             status = path.stat()
-        except FileNotFoundError:
+        except OSError:
             continue  # another process cleans too
         found.append((status.st_mtime_ns, status.st_size, path))
     excess = sum(size for _, size, _ in found) - max_bytes
@@ -80,8 +129,9 @@ def clean(max_bytes: int = MAX_BYTES, folder: Path | None = None) -> int:
     for _, size, path in sorted(found):
         if freed >= excess:
             break
-        path.unlink(missing_ok=True)
-        freed += size
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            freed += size
     return freed
 
 
@@ -95,13 +145,17 @@ def _build_segment(vectors: Mapping[str, NDArray[np.float32]]) -> NDArray[Any]:
     return segment
 
 
-def _read_segment(path: Path) -> NDArray[Any] | None:
+def _read_segment(path: Path) -> tuple[NDArray[Any], _OnDisk] | None:
+    """Return the digests of a whole segment and where their vectors stand."""
     try:
-        if sha256_of_file(path) != path.stem:
+        content = path.read_bytes()
+        if sha256_of_bytes(content) != path.stem:
             path.unlink(missing_ok=True)
             return None
         os.utime(path)  # the time of last use decides what `clean` deletes first
-        segment: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        segment: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return segment if getattr(segment, "dtype", np.dtype(float)).names == ("digest", "vector") else None
+    if segment.dtype.names != ("digest", "vector"):
+        return None
+    return segment["digest"].copy(), _OnDisk(path, segment.dtype, len(content) - segment.nbytes)

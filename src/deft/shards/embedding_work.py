@@ -10,6 +10,7 @@ from typing import IO, Any
 import pyarrow.parquet as pq
 
 from deft import files
+from deft.embedding.cache import clean
 from deft.embedding.encoders import Encoder
 from deft.embedding.merging import rejected_rows, write_merged
 from deft.embedding.parts import part_of, part_table
@@ -86,6 +87,7 @@ class EmbeddingWork:
             progress(len(samples))
         if writer is not None:
             writer.close()
+        clean()  # a node may never embed but in shards
         return int(table.num_rows)
 
     def _encoder(self) -> Encoder:

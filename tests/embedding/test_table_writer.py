@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from deft.embedding.table_writer import ROW_GROUP_ROWS, TableWriter
-from deft.errors import UsageError
+from deft.errors import InputRefused, UsageError
 
 ROWS = ROW_GROUP_ROWS + 300
 
@@ -47,6 +47,15 @@ def test_a_table_without_rows_has_its_columns_and_metadata() -> None:
     table = pq.read_table(stream)
     assert (table.column_names, table.num_rows) == (["filepath", "embedding", "n"], 0)
     assert table.schema.metadata[b"key"] == b"value"
+
+
+@pytest.mark.parametrize("value", [65_520.0, -70_000.0])
+def test_a_value_beyond_float16_is_refused_by_the_name_of_its_row(value: float) -> None:
+    writer = TableWriter(io.BytesIO(), "filepath", "embedding", {}, "float16")
+    vectors = np.array([[1, 65_504], [value, 1]], np.float32)
+    with pytest.raises(InputRefused, match=f"vector holds {value:g}, more than the 65504 of float16: b.png"):
+        writer.write(pa.table({"filepath": ["a.png", "b.png"]}), vectors)
+    writer.write(pa.table({"filepath": ["a.png"]}), vectors[:1])
 
 
 def test_an_unknown_storage_is_refused() -> None:

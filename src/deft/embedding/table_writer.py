@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from deft.errors import UsageError
+from deft.errors import InputRefused, UsageError
 
 Matrix = npt.NDArray[np.float32]
 ROW_GROUP_ROWS = 4096
@@ -22,7 +22,7 @@ class TableWriter:
 
     `subject` names the column that stands first, `vectors` the one that stands second. `storage` is double (a
     list<double> of the float32 values, the form that TAO's tools read) or a fixed-size list of float32 or
-    float16. Raises UsageError for another storage.
+    float16. Raises UsageError for another storage, InputRefused for a value that it cannot hold.
     """
 
     def __init__(
@@ -42,7 +42,8 @@ class TableWriter:
         self._names = [self._subject, self._vectors, *others]
         if not columns.num_rows:
             return
-        parts = [columns.column(self._subject), vector_column(matrix, self._storage)]
+        subjects = columns.column(self._subject)
+        parts = [subjects, vector_column(matrix, self._storage, subjects)]
         parts += [columns.column(name) for name in others]
         self._waiting.append(pa.table(parts, names=self._names).replace_schema_metadata(self._metadata))
         self._flush(at_least=ROW_GROUP_ROWS)
@@ -75,12 +76,26 @@ class TableWriter:
         self._writer.close()
 
 
-def vector_column(matrix: Matrix, storage: str) -> Any:
-    """Return vectors as an Arrow column of lists."""
+def vector_column(matrix: Matrix, storage: str, subjects: Any) -> Any:
+    """Return vectors as an Arrow column of lists; a value that the storage cannot hold is refused."""
     if storage == "double":
         return _list_column(matrix)
-    values = matrix.astype(storage, copy=False)
+    with np.errstate(over="ignore"):
+        values = matrix.astype(storage, copy=False)
+    _require_held(matrix, values, subjects)
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).ravel()), matrix.shape[1])
+
+
+def _require_held(matrix: Matrix, values: npt.NDArray[Any], subjects: Any) -> None:
+    lost = np.isfinite(matrix) & ~np.isfinite(values)
+    if lost.any():
+        row, column = np.argwhere(lost)[0]
+        raise InputRefused(
+            f"vector holds {matrix[row, column]:g}, more than the {np.finfo(values.dtype).max:g} of "
+            f"{values.dtype}",
+            value=subjects[int(row)].as_py(),
+            hint="--storage float32",
+        )
 
 
 def _list_column(matrix: Matrix) -> Any:

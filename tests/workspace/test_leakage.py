@@ -215,6 +215,29 @@ def test_a_small_defect_is_no_lossy_copy_of_the_good_part(sides: Sides) -> None:
     assert sides.compare().lossy == []
 
 
+@pytest.mark.parametrize("label", ["solder_bridge", "PASS", "missing"])
+@pytest.mark.parametrize("copy", ["one level of one pixel", "JPEG at 95"])
+def test_a_copy_under_another_label_is_reported(sides: Sides, label: str, copy: str) -> None:
+    pixels = picture(2).copy()
+    pixels[0, 0] ^= 1
+    path = sides.add("kpi", pixels, label=label)
+    if copy.startswith("JPEG"):
+        Image.fromarray(pixels).save(path, "JPEG", quality=95)
+    report = sides.compare()
+    assert [overlap.second.row for overlap in report.lossy] == [5]
+    kind = "likely lossy copy" if label == "PASS" else "likely copy under another label"
+    assert report.lossy[0].kind == kind
+    assert_disjoint(report)
+
+
+@pytest.mark.parametrize("size", [2, 4, 6])
+def test_a_defect_of_a_few_pixels_is_no_copy_of_the_good_part(sides: Sides, size: int) -> None:
+    with_defect = picture(2).copy()
+    with_defect[20 : 20 + size, 20 : 20 + size] = 255 - with_defect[20 : 20 + size, 20 : 20 + size]
+    sides.add("kpi", with_defect, label="spur")
+    assert sides.compare().lossy == []
+
+
 def test_an_unreadable_image_is_refused_by_name(sides: Sides) -> None:
     (sides.root / "kpi/in/U1.png").write_bytes(b"no image")
     with pytest.raises(InputRefused, match=r"kpi/in/U1\.png"):

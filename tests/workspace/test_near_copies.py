@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deft.workspace import near_copies as module
-from deft.workspace.near_copies import near_copies
+from deft.workspace.near_copies import Copy, near_copies
 from deft.workspace.pixels import THUMBNAIL, Picture
 
 
@@ -26,18 +26,26 @@ def found(one: Picture, two: Picture, label: str = "PASS") -> bool:
 
 def test_a_copy_is_returned_with_its_error() -> None:
     (copy,), unchecked = near_copies([made(0, texture())], [made(0, texture() + 3)], ["PASS"], ["PASS"])
-    assert copy == (0, 0, pytest.approx(3.0))
+    assert copy == Copy(0, 0, pytest.approx(3.0), one_label=True)
     assert unchecked == 0
 
 
-def test_hash_label_and_error_must_all_agree() -> None:
+def test_hash_and_error_must_both_agree() -> None:
     one = made(0, texture())
     assert found(one, made(0b111111, texture()))
     assert not found(one, made(0b1111111, texture()))
     assert not found(one, made(0x0001000100010001, texture()))
-    assert not found(one, made(0, texture()), label="open")
     assert not found(one, made(0, texture(1)))
     assert not found(one, made(0, texture() + 13))
+
+
+def test_between_labels_every_cell_has_to_agree() -> None:
+    one, other = made(0, texture() + 10), texture() + 10
+    copies, _ = near_copies([one], [made(0, other + 5)], ["PASS"], ["open"])
+    assert copies == [Copy(0, 0, 5.0, one_label=False)]
+    other[3, 3] -= 9
+    assert found(one, made(0, other))
+    assert not found(one, made(0, other), label="open")
 
 
 def test_pictures_without_contrast_are_never_copies() -> None:
@@ -72,7 +80,7 @@ def test_bands_windows_and_blocks_find_what_comparing_each_with_each_finds(seed:
         for j, two in enumerate(sides[1])
         if found(one, two, "PASS" if labels[0][i] == labels[1][j] else "open")
     ]
-    assert [(i, j) for i, j, _ in copies] == wanted
+    assert [(copy.first, copy.second) for copy in copies] == wanted
     assert unchecked == 0
 
 
@@ -83,7 +91,7 @@ def test_what_is_too_much_to_confirm_is_counted_and_the_most_alike_go_first(
     copies, unchecked = near_copies(
         [made(0, texture())], [made(7, texture()), made(0, texture())], ["PASS"], ["PASS", "PASS"]
     )
-    assert [(i, j) for i, j, _ in copies] == [(0, 1)]
+    assert [(copy.first, copy.second) for copy in copies] == [(0, 1)]
     assert unchecked == 1
 
 
@@ -94,5 +102,5 @@ def test_too_many_alike_are_left_out_and_counted_but_the_rare_are_compared(
     rare = 0xABCD_ABCD_ABCD_ABCD
     pictures = [made(0, texture())] * 3 + [made(rare, texture())]
     copies, unchecked = near_copies(pictures, pictures, ["PASS"] * 4, ["PASS"] * 4)
-    assert (3, 3, 0.0) in copies
+    assert Copy(3, 3, 0.0, one_label=True) in copies
     assert unchecked >= 6

@@ -19,8 +19,8 @@ import pandas as pd
 from deft.errors import LeakageFound
 from deft.progress import Progress
 from deft.workspace.image_columns import ImageColumns, Numbers
-from deft.workspace.near_copies import near_copies
-from deft.workspace.pixels import PictureReader
+from deft.workspace.near_copies import Copy, near_copies
+from deft.workspace.pixels import PictureReader, agree_at_full_size
 from deft.workspace.rows import FIRST_DATA_ROW, LISTED, ImageLayout
 
 
@@ -259,8 +259,13 @@ def _lossy(first: _Shown, second: _Shown) -> tuple[list[Overlap], int]:
         [place.label for place in right],
     )
     overlaps = [
-        Overlap(left[i], right[j], "likely lossy copy", round(error, 2))
-        for i, j, error in found
-        if not (first.are_golden(ones[[i]])[0] and second.are_golden(twos[[j]])[0])
+        Overlap(left[copy.first], right[copy.second], _kind_of(copy), round(copy.error, 2))
+        for copy in found
+        if not (first.are_golden(ones[[copy.first]])[0] and second.are_golden(twos[[copy.second]])[0])
+        and (copy.one_label or agree_at_full_size(left[copy.first].path, right[copy.second].path))
     ]
     return overlaps, unchecked
+
+
+def _kind_of(copy: Copy) -> str:
+    return "likely lossy copy" if copy.one_label else "likely copy under another label"

@@ -2,7 +2,8 @@
 
 Candidates share one of the four 16-bit bands of the hash and have nearly one mean, so a hundred thousand
 pictures need a sort and not ten thousand million comparisons; where very many are alike, a bound on the work
-holds and what it left out is counted. Thresholds: a JPEG at quality 50 of a 64 x 64 crop, and a copy resized
+holds and what it left out is counted. Between labels a small defect may be all that differs: there every cell
+of the thumbnails has to agree. Thresholds: a JPEG at quality 50 of a 64 x 64 crop, and a copy resized
 to three quarters and back, stay below them; of a million pairs of other crops eight did not stay above.
 """
 
@@ -21,6 +22,7 @@ MOST_DIFFERING_BITS = 6
 MOST_ERROR = 12.0
 MOST_ERROR_OF_CONTRAST = 0.12
 LEAST_CONTRAST = 6.0
+MOST_ERROR_OF_A_CELL = 8  # between labels
 MOST_PAIRS_OF_A_BAND = 50_000_000
 MOST_CONFIRMED = 1_000_000
 PAIRS_AT_ONCE = 1_000_000
@@ -58,22 +60,31 @@ class _Columns:
         )
 
 
+@dataclass(frozen=True, order=True)
+class Copy:
+    """A likely copy: its places in both lists, its error, and whether both have one label.
+
+    The error is the root mean square over a 32 x 32 grey thumbnail, in levels of 255.
+    """
+
+    first: int
+    second: int
+    error: float
+    one_label: bool
+
+
 def near_copies(
     first: Sequence[Picture],
     second: Sequence[Picture],
     first_labels: Sequence[str],
     second_labels: Sequence[str],
-) -> tuple[list[tuple[int, int, float]], int]:
-    """Return (index in first, index in second, error) of likely copies, and at most how many went unchecked.
-
-    The error is the root mean square over a 32 x 32 grey thumbnail, in levels of 255. Pictures of different
-    labels are never matched (a small defect is all that tells them apart), nor pictures without contrast.
-    """
+) -> tuple[list[Copy], int]:
+    """Return likely copies, and at most how many pairs went unchecked; what has no contrast has no copy."""
     if not first or not second:
         return [], 0
     labels = np.unique([*first_labels, *second_labels], return_inverse=True)[1]
     one, two = _Columns.of(first, labels[: len(first)]), _Columns.of(second, labels[len(first) :])
-    copies: list[tuple[int, int, float]] = []
+    copies: list[Copy] = []
     confirmed = unchecked = 0
     for number, shift in enumerate(BANDS):
         windows = _windows(one, two, shift)
@@ -130,12 +141,12 @@ def _fewest_first(counts: Indices) -> Indices:
 def _possible(
     one: _Columns, two: _Columns, left: Indices, right: Indices, earlier: Sequence[int]
 ) -> tuple[Indices, Indices]:
-    """Keep pairs of one label with few differing bits that no earlier band had; the most alike come first.
+    """Keep pairs with few differing bits that no earlier band had; the most alike come first.
 
     The differences of means and of contrasts bound the error from below.
     """
     differing = one.hashes[left] ^ two.hashes[right]
-    possible = one.labels[left] == two.labels[right]
+    possible = np.ones(len(left), dtype=np.bool_)
     for shift in earlier:
         possible &= _band(differing, shift) != 0
     allowed = _allowed_error(one.contrasts[left], two.contrasts[right])
@@ -157,14 +168,15 @@ def _band(hashes: npt.NDArray[np.uint64], shift: int) -> npt.NDArray[np.uint16]:
     return (hashes >> np.uint64(shift)).astype(np.uint16)
 
 
-def _confirmed(
-    one: _Columns, two: _Columns, left: Indices, right: Indices
-) -> Iterator[tuple[int, int, float]]:
+def _confirmed(one: _Columns, two: _Columns, left: Indices, right: Indices) -> Iterator[Copy]:
     """Yield the pairs whose thumbnails differ by no more than a lossy encoder makes them."""
     allowed = _allowed_error(one.contrasts[left], two.contrasts[right])
     for begin in range(0, len(left), CONFIRMED_AT_ONCE):
         block = slice(begin, begin + CONFIRMED_AT_ONCE)
         difference = one.thumbnails[left[block]].astype(np.float32) - two.thumbnails[right[block]]
         errors = np.sqrt(np.mean(difference**2, axis=(1, 2), dtype=np.float64))
-        for place in np.flatnonzero(errors <= allowed[block]) + begin:
-            yield int(left[place]), int(right[place]), float(errors[place - begin])
+        one_label = one.labels[left[block]] == two.labels[right[block]]
+        is_copy = one_label | (np.abs(difference).max(axis=(1, 2)) <= MOST_ERROR_OF_A_CELL)
+        for place in np.flatnonzero(is_copy & (errors <= allowed[block])):
+            pair = int(left[begin + place]), int(right[begin + place])
+            yield Copy(*pair, float(errors[place]), bool(one_label[place]))

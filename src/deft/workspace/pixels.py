@@ -20,6 +20,7 @@ from deft.workspace.images import open_image
 THUMBNAIL = 32
 # Below this step between neighbouring cells the sign of a difference is noise of the encoder.
 LEAST_STEP = 3
+BLOCK, MOST_ERROR_OF_A_BLOCK = 4, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,18 @@ def read_picture(path: str) -> Picture:
         difference_hash=difference_hash(grey),
         thumbnail=np.asarray(thumbnail, dtype=np.uint8),
     )
+
+
+def agree_at_full_size(one: str, other: str) -> bool:
+    """Say whether two pictures agree in every block of 4 x 4 pixels, as far as a careful encoder keeps them.
+
+    A defect of a few pixels is enough for a no. The second is resized where its size is another.
+    """
+    first, second = (open_image(path).convert("L") for path in (one, other))
+    if second.size != first.size:
+        second = second.resize(first.size, Image.Resampling.BILINEAR)
+    blocks = (np.asarray(picture.reduce(BLOCK), dtype=np.int16) for picture in (first, second))
+    return bool(np.abs(next(blocks) - next(blocks)).max() <= MOST_ERROR_OF_A_BLOCK)
 
 
 def difference_hash(grey: Image.Image) -> int:

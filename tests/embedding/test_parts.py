@@ -32,6 +32,11 @@ def test_a_part_comes_back_as_it_was_written(tmp_path: Path) -> None:
         np.testing.assert_array_equal(expected, block)
 
 
+def test_a_part_names_what_it_was_made_from(tmp_path: Path) -> None:
+    parts(tmp_path / "out.parquet").write(0, Embedded([np.ones((1, 2), np.float32)], [0], {}, "abc"))
+    assert parts(tmp_path / "out.parquet").contents(0) == "abc"
+
+
 def test_a_second_process_sees_which_parts_are_missing(tmp_path: Path) -> None:
     parts(tmp_path / "out.parquet").write(1, embedded([0, 1], {}))
     again = parts(tmp_path / "out.parquet")

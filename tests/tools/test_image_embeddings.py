@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from conformance import difference
-from deft.embedding import siglip_clip
+from deft.embedding import deft_pair, siglip_clip
+from deft.embedding.samples import SampleEmbedder
 from deft.embedding.sets import EmbeddingSet, require_same_encoder
 from deft.errors import DeftError, InputRefused, StageFailed, UsageError
 from deft.tools.image_embeddings import ImageEmbeddingsConfig, run
@@ -192,6 +194,40 @@ def test_a_killed_run_resumes_at_the_first_missing_part_and_ends_byte_identical(
     assert siglip(table, batch_size=2).read_bytes() == whole
     assert seen == [2, 2, 2, 1]
     assert not (tmp_path / "e.parquet.parts").exists()
+
+
+@pytest.mark.parametrize(("model", "column"), [("siglip", "filepath"), ("pair", "golden_filepath")])
+def test_an_image_replaced_between_kill_and_resume_is_embedded_as_it_is_now(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, column: str
+) -> None:
+    embed: Embed = request.getfixturevalue(model)
+    monkeypatch.setattr(deft_pair, "ITEMS_PER_CALL", 2)
+    monkeypatch.setattr(siglip_clip, "ROWS_PER_PART", 2)
+    table, real = pairs(tmp_path, 6), SampleEmbedder.embed
+    seen: list[int] = []
+
+    def die_in_the_third_part(self: Any, samples: Any, *more: Any) -> Any:
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(len(samples))
+        return real(self, samples, *more)
+
+    monkeypatch.setattr(SampleEmbedder, "embed", die_in_the_third_part)
+    with pytest.raises(KeyboardInterrupt):
+        embed(table, batch_size=2)
+    replaced = Path(table[column][3])
+    before = replaced.stat()
+    replaced.write_bytes(Path(draw_images(tmp_path / "other", 1, seed=9)[0]).read_bytes())
+    os.utime(replaced, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def count(self: Any, samples: Any, *more: Any) -> Any:
+        seen.append(len(samples))
+        return real(self, samples, *more)
+
+    monkeypatch.setattr(SampleEmbedder, "embed", count)
+    resumed = embed(table, batch_size=2).read_bytes()
+    assert seen == [2, 2, 2, 2]  # of the first two parts the second alone
+    assert resumed == embed(table, "anew", batch_size=2).read_bytes()
 
 
 def test_what_was_embedded_before_is_not_embedded_again(

@@ -16,12 +16,14 @@ from deft.embedding.samples import Embedded
 from deft.files import read_json, write_bytes, write_json
 
 MANIFEST = "manifest.json"
+CONTENTS = b"contents"
 
 
 class Parts:
     """The parts of one output, in `<output>.parts/`; they belong to one key and are dropped under another.
 
-    `key` is a hash over everything the vectors depend on: input rows, encoder, batch size.
+    `key` is a hash over what the vectors depend on: input rows, encoder, batch size. What stood in the files
+    that the rows name is in each part.
     """
 
     def __init__(self, output: Path, *, key: str, rows: int, rows_per_part: int) -> None:
@@ -46,10 +48,16 @@ class Parts:
         """Tell whether a part was written whole."""
         return self._path(part).is_file()
 
+    def contents(self, part: int) -> str:
+        """Return the hash of what stood in the files that a part was made from."""
+        metadata = pq.read_schema(self._path(part)).metadata or {}
+        return str(metadata.get(CONTENTS, b"").decode())
+
     def write(self, part: int, embedded: Embedded) -> None:
         """Write one part atomically; its rows count from 0."""
         buffer = io.BytesIO()
-        pq.write_table(part_table(embedded), buffer)
+        table = part_table(embedded).replace_schema_metadata({CONTENTS: embedded.contents})
+        pq.write_table(table, buffer)
         write_bytes(self._path(part), buffer.getvalue())
 
     def read(self, part: int) -> Embedded:

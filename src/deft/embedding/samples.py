@@ -16,19 +16,24 @@ from numpy.typing import NDArray
 from deft.embedding.cache import VectorCache
 from deft.embedding.encoders import Component, Encoder, Item, Sample
 from deft.errors import InputRefused
-from deft.files import sha256_of_bytes, sha256_of_file
+from deft.files import sha256_of_bytes, sha256_of_file, sha256_of_record
 
 Matrix = NDArray[np.float32]
 OnProgress = Callable[[int, int], None]
+_Plan = dict[int, list[Item]]
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """The vectors of some rows: a block (accepted rows, width) a component, and why other rows have none."""
+    """The vectors of some rows: a block (accepted rows, width) a component, and why other rows have none.
+
+    `contents` is the hash of what stood in the files of all these rows.
+    """
 
     blocks: list[Matrix]
     accepted: list[int]
     rejected: dict[int, str]
+    contents: str = ""
 
 
 class SampleEmbedder:
@@ -47,10 +52,9 @@ class SampleEmbedder:
         `on_progress(done, total)` counts the items of all components that had to be computed.
         """
         rejected: dict[int, str] = {}
-        plans = [_plan(component, samples, rejected) for component in self._components]
-        total = sum(
-            len(component.prepare(plan)) for component, plan in zip(self._components, plans, strict=True)
-        )
+        plans = self._hashed_plans(samples, rejected)
+        contents = self._contents_of(plans)
+        total = sum(len(component.prepare()) for component in self._components)
         done = 0
         for component in self._components:
             for count in component.compute():
@@ -63,12 +67,25 @@ class SampleEmbedder:
             component.block([plan[row] for row in accepted])
             for component, plan in zip(self._components, plans, strict=True)
         ]
-        return Embedded(blocks, accepted, dict(sorted(rejected.items())))
+        return Embedded(blocks, accepted, dict(sorted(rejected.items())), contents)
+
+    def contents(self, samples: Sequence[Sample]) -> str:
+        """Return the hash of what stands in the files of some samples now; nothing is embedded."""
+        return self._contents_of(self._hashed_plans(samples, {}))
+
+    def _hashed_plans(self, samples: Sequence[Sample], rejected: dict[int, str]) -> list[_Plan]:
+        plans = [_plan(component, samples, rejected) for component in self._components]
+        for component, plan in zip(self._components, plans, strict=True):
+            component.hash_files(plan)
+        return plans
+
+    def _contents_of(self, plans: Sequence[_Plan]) -> str:
+        return sha256_of_record(
+            [component.contents(plan) for component, plan in zip(self._components, plans, strict=True)]
+        )
 
 
-def _plan(
-    component: _CachedComponent, samples: Sequence[Sample], rejected: dict[int, str]
-) -> dict[int, list[Item]]:
+def _plan(component: _CachedComponent, samples: Sequence[Sample], rejected: dict[int, str]) -> _Plan:
     plan = {}
     for row, sample in enumerate(samples):
         try:
@@ -80,9 +97,7 @@ def _plan(
     return plan
 
 
-def _mark_failures(
-    component: _CachedComponent, plan: dict[int, list[Item]], rejected: dict[int, str]
-) -> None:
+def _mark_failures(component: _CachedComponent, plan: _Plan, rejected: dict[int, str]) -> None:
     for row, items in plan.items():
         for item in items:
             if item in component.failures:
@@ -101,16 +116,23 @@ class _CachedComponent:
         self._vectors: dict[str, Matrix] = {}
         self._missing: dict[str, Item] = {}
 
-    def prepare(self, plan: dict[int, list[Item]]) -> dict[str, Item]:
-        """Hash the files of a group, take what the cache has, and return what has to be computed."""
-        self.failures, self._digests, self._vectors, self._missing = {}, {}, {}, {}
+    def hash_files(self, plan: _Plan) -> None:
+        """Begin a group: hash its files."""
+        self.failures, self._digests = {}, {}
         for item in dict.fromkeys(item for items in plan.values() for item in items):
             try:
-                digest = _content_digest(item)
+                self._digests[item] = _content_digest(item)
             except OSError as error:
                 self.failures[item] = f"file cannot be read ({error.strerror})"
-                continue
-            self._digests[item] = digest
+
+    def contents(self, plan: _Plan) -> list[list[str]]:
+        """Return the hash of each item of each row, empty where it cannot be read."""
+        return [[self._digests.get(item, "") for item in items] for items in plan.values()]
+
+    def prepare(self) -> dict[str, Item]:
+        """Take what the cache has of the hashed group, and return what has to be computed."""
+        self._vectors, self._missing = {}, {}
+        for item, digest in self._digests.items():
             self._take(digest, item)
         return self._missing
 

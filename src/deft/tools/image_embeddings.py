@@ -138,17 +138,18 @@ def encoder_of(
 
 
 def _embed_parts(encoder: Encoder, table: Any, parts: Parts) -> None:
-    """Embed the parts that are missing, unless so many are rejected that the rest saves nothing."""
+    """Embed the parts that are missing or of other image contents, unless too many rows are rejected."""
     embedder, total = SampleEmbedder(encoder), table.num_rows
     rejected = 0
     for part in range(len(parts)):
         rows = parts.rows(part)
-        if not parts.exists(part):
+        samples = samples_of(table.slice(rows.start, len(rows)))
+        if not parts.exists(part) or parts.contents(part) != embedder.contents(samples):
 
             def show(done: int, of: int, rows: range = rows) -> None:
                 report_progress(rows.start + len(rows) * done // of, total, "row")
 
-            parts.write(part, embedder.embed(samples_of(table.slice(rows.start, len(rows))), show))
+            parts.write(part, embedder.embed(samples, show))
         report_progress(rows.stop, total, "row")
         rejected += len(parts.read(part).rejected)
         if rejected > REJECTED_SHARE * total:

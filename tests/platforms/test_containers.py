@@ -130,6 +130,14 @@ def test_a_call_that_says_no_status_has_not_passed(tmp_path: Path) -> None:
     require_passed(wanted, 0)
 
 
+def test_the_status_of_an_earlier_container_is_not_that_of_the_last_one(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("deft: container a1 of image\nExecution status: PASS\ndeft: container b2 of image\n")
+    assert last_status(log) is None
+    log.write_text(log.read_text() + "Execution status: FAIL\n")
+    assert last_status(log) == "FAIL"
+
+
 def test_the_last_status_is_found_below_a_long_log_with_bars(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"Execution status: FAIL\n" + b"10%|#\r" * 100_000 + b"\xff\nExecution status: PASS\n")

@@ -379,9 +379,47 @@ def test_a_container_that_a_killed_runner_left_is_ended_with_the_time_for_its_ch
         process.wait()
     (ended,) = DockerPlatform(settings).end(run)
     assert (call.writes / "interrupted.pth").is_file()
+    assert call.log.read_text().count("epoch 0") == 1
     (left,) = containers(docker_host)
     assert left != ended
     let_go(other)
+
+
+def test_the_container_of_a_given_up_attempt_is_ended_before_the_next_one_begins_in_its_folder(
+    settings, training, docker_host
+) -> None:
+    call = training("wait")
+    files.write_json(RunFolder(call.writes.parent).plan, {"target": "FAR < 0.1%"})
+    first = runner(settings, call)
+    until(lambda: runs(call))
+    first.kill()
+    first.wait()
+    (left,) = containers(docker_host)
+    again = replace(training(""), identity=replace(call.identity, attempt=2))
+    DockerPlatform(settings).run([again], SILENT)
+    assert containers(docker_host) == []
+    text = call.log.read_text()
+    assert f"deft: container {left} of an earlier attempt was ended" in text
+    assert text.count("deft: container ") == 3
+    assert text.index("epoch 0") < text.index("was ended") < text.index("Execution status: PASS")
+    assert (call.writes / "interrupted.pth").is_file()
+
+
+def test_a_stop_leaves_what_has_ended_unseen_to_the_next_run(settings, training, docker_host) -> None:
+    call = training("wait")
+    run = RunFolder(call.writes.parent)
+    files.write_json(run.plan, {"target": "FAR < 0.1%"})
+    first = runner(settings, call)
+    until(lambda: runs(call))
+    first.kill()
+    first.wait()
+    let_go(call)
+    until(lambda: "exited" in docker_host.ask("ps", "--all", "--format={{.State}}").stdout)
+    stamp = best_checkpoint(call.writes).stat().st_mtime_ns
+    assert DockerPlatform(settings).end(run) == []
+    DockerPlatform(settings).run([call], SILENT)
+    assert best_checkpoint(call.writes).stat().st_mtime_ns == stamp
+    assert containers(docker_host) == []
 
 
 @pytest.mark.parametrize("live_restore", [False, True])

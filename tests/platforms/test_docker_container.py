@@ -136,6 +136,35 @@ def test_a_daemon_that_stays_away_leaves_the_container_alone(
     assert not {"rm", "stop"} & set(scripted_docker.verbs())
 
 
+@pytest.mark.parametrize("verb", ["create", "start", "rm"])
+def test_a_daemon_that_is_away_for_a_moment_is_waited_for_whatever_it_was_asked(
+    scripted_docker: ScriptedDocker, call: ToolCall, verb: str
+) -> None:
+    scripted_docker.says(verb, number=1, error=AWAY)
+    scripted_docker.says("container", number=1, error=GONE)
+    if verb == "create":
+        scripted_docker.says("container", number=2, error=GONE)
+    if verb != "rm":
+        scripted_docker.stands("created", number=3 if verb == "create" else 2)
+    scripted_docker.stands("exited", 0)
+    assert carry_out(CONTAINER, call, lambda: None) == 0
+    done = [found for found in scripted_docker.verbs() if found in ("create", "start", "rm")]
+    assert done == sorted(["create", "start", "rm", verb], key=["create", "start", "rm"].index)
+
+
+def test_what_an_absent_daemon_did_before_its_answer_is_not_done_twice(
+    scripted_docker: ScriptedDocker, call: ToolCall
+) -> None:
+    scripted_docker.says("container", number=1, error=GONE)
+    scripted_docker.says("create", number=1, error=AWAY)
+    scripted_docker.stands("created", number=2)
+    scripted_docker.stands("created", number=3)
+    scripted_docker.says("start", number=1, error=AWAY)
+    scripted_docker.stands("exited", 0)
+    assert carry_out(CONTAINER, call, lambda: None) == 0
+    assert (begun(scripted_docker), scripted_docker.verbs().count("start")) == (1, 1)
+
+
 def test_too_little_memory_is_named(scripted_docker: ScriptedDocker, call: ToolCall) -> None:
     scripted_docker.stands("exited", 137, labels=mark(call), out_of_memory=True)
     with pytest.raises(StageFailed, match="ran out of memory") as failed:

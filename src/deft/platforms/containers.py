@@ -8,8 +8,9 @@ blank would become two words (contracts/tao-commands.md section 0).
 from __future__ import annotations
 
 import copy
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from deft.errors import InputRefused, StageFailed, UsageError
 from deft.platforms.base import Check, ToolCall
 from deft.versions import resolve_versions_key
 from deft.workspace.checkpoints import epochs_done
+from deft.workspace.layout import Workspace
 from deft.workspace.training_spec import is_embedded_engine
 
 Spec = dict[str, Any]
@@ -30,9 +32,11 @@ IMAGES = {
 IMAGE_SETTINGS = ("train_image", "data_services_image")
 ENCODERS = ("SigLIP", "CLIP")
 STATUS = "Execution status:"
+HEAD = "deft: container "
 PINNED = re.compile(r"(?P<repository>[A-Za-z0-9][A-Za-z0-9._:/-]*)@(?P<digest>sha256:[0-9a-f]{64})")
 IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 TAIL_LINES, TAIL_BYTES = 8, 64 * 1024
+MANY = 50
 
 
 # --- images ----------------------------------------------------------------------------------
@@ -168,12 +172,42 @@ def spec_checks(baseline: Path) -> list[Check]:
     return [Check("backbone", fault is None, detail, fault[1] if fault else "")]
 
 
+# --- what it reads ---------------------------------------------------------------------------
+
+
+def paths_read(call: ToolCall, spec: Mapping[str, Any]) -> list[Path]:
+    """Return what a call may need: what it names, and where a workspace's links lead."""
+    named = [Path(value) for _, value in leaves(spec) if isinstance(value, str) and value.startswith("/")]
+    there = [path for path in named if not path.is_relative_to(call.writes) and path.exists()]
+    linked = [folder for root in call.reads for folder in Workspace(root).data_folders if folder.is_symlink()]
+    reads = [*call.reads, *there, *(folder.resolve() for folder in linked if folder.is_dir())]
+    return [*reads, *listed_folders(spec, reads)]
+
+
+def listed_folders(spec: Mapping[str, Any], reads: Iterable[Path]) -> list[Path]:
+    """Return the folders of the images that an embedding's table lists and no other mount shows."""
+    table = spec.get("input_parquet")
+    if not isinstance(table, str) or not Path(table).is_file():
+        return []
+    shown = [path.resolve() for path in reads]
+    paths = files.read_parquet(Path(table), required=("filepath",))["filepath"].astype(str)
+    folders = {Path(folder) for folder in {os.path.dirname(path) for path in paths} if folder}
+    wanted = {folder.resolve() for folder in folders if folder.is_dir()}
+    unseen = sorted(folder for folder in wanted if not any(folder.is_relative_to(place) for place in shown))
+    return unseen if len(unseen) <= MANY else [Path(os.path.commonpath(unseen))]
+
+
 # --- its answer ------------------------------------------------------------------------------
 
 
 def last_status(log: Path) -> str | None:
-    """Return `PASS` or `FAIL` as the last `Execution status` of a log says; None where it says nothing."""
-    found = [line for line in tail(log, lines=200) if line.startswith(STATUS)]
+    """Return `PASS` or `FAIL` as the last `Execution status` of a log says; None where it says nothing.
+
+    What stands above the head of the last container is the word of an earlier one.
+    """
+    lines = tail(log, lines=200)
+    begins = max((number for number, line in enumerate(lines) if line.startswith(HEAD)), default=-1)
+    found = [line for line in lines[begins + 1 :] if line.startswith(STATUS)]
     return found[-1].removeprefix(STATUS).strip() if found else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from deft.platforms.containers import (
     container_spec,
     container_words,
     image_of,
-    leaves,
+    paths_read,
     progress_of,
     require_carried,
     require_passed,
@@ -40,14 +40,13 @@ from deft.platforms.docker_arguments import (
     require_settings,
 )
 from deft.platforms.docker_checks import docker_checks
-from deft.platforms.docker_container import STOP_GRACE_SECONDS, carry_out
+from deft.platforms.docker_container import carry_out
+from deft.platforms.docker_leftovers import LOG, end_left, end_other_attempts
 from deft.platforms.embedded import EmbeddedPlatform
 from deft.platforms.gap_metrics import complete_metrics
 from deft.platforms.image_keys import Keys, fit_spec, known_keys
 from deft.progress import Progress
-from deft.workspace.layout import RunFolder, Workspace
-
-MANY = 50
+from deft.workspace.layout import RunFolder
 
 
 class DockerPlatform(Platform):
@@ -83,16 +82,12 @@ class DockerPlatform(Platform):
                 self._run_in_container(call, progress)
 
     def end(self, run: RunFolder) -> list[str]:
-        """Stop the containers of a run, each with the time that a checkpoint needs, and remove them."""
-        names = client.names_with({"deft.run": run.root.name, "deft.plan": _plan_hash(run.root)})
-        for name in names:
-            client.stop(name, STOP_GRACE_SECONDS)
-            client.remove(name)
-            take_back(name)
-        return names
+        """Stop the containers of a run that are at work, each with the time that a checkpoint needs."""
+        return end_left({"deft.run": run.root.name, "deft.plan": _plan_hash(run.root)})
 
     def _run_in_container(self, call: ToolCall, progress: Progress) -> None:
         require_carried(call)
+        end_other_attempts(_labels(call), call.log)
         image = image_of(call.category, self.settings)
         keys = self._keys(image, call.category, call.action)
         spec, notes = fit_spec(container_spec(call), call.category, keys)
@@ -124,7 +119,7 @@ class DockerPlatform(Platform):
             name=name,
             image=image,
             words=container_words(call, SPEC),
-            mounts=[*mounts_for(_reads(call, spec), call.writes), Mount(path.resolve(), SPEC)],
+            mounts=[*mounts_for(paths_read(call, spec), call.writes), Mount(path.resolve(), SPEC)],
             labels={**_labels(call), "deft.spec": files.sha256_of_file(path)},
             gpus=int(self.settings.get("gpus", call.gpus)),
             network=network,
@@ -188,6 +183,7 @@ def _labels(call: ToolCall) -> dict[str, str]:
         "deft.attempt": str(identity.attempt),
         "deft.plan": next((_plan_hash(folder) for folder in _runs_of(call, identity.run)), ""),
         "deft.call": call.name,
+        LOG: str(call.log.absolute()),
     }
 
 
@@ -200,28 +196,3 @@ def _runs_of(call: ToolCall, run: str) -> Iterator[Path]:
 def _plan_hash(run: Path) -> str:
     """Return the hash of the plan that was approved for a run; many workspaces may have a run of one name."""
     return files.sha256_of_record(files.read_json(RunFolder(run).plan))
-
-
-# --- what a call reads -----------------------------------------------------------------------
-
-
-def _reads(call: ToolCall, spec: Mapping[str, Any]) -> list[Path]:
-    """Return what a call may need: what it names, and where a workspace's links lead."""
-    named = [Path(value) for _, value in leaves(spec) if isinstance(value, str) and value.startswith("/")]
-    there = [path for path in named if not path.is_relative_to(call.writes) and path.exists()]
-    linked = [folder for root in call.reads for folder in Workspace(root).data_folders if folder.is_symlink()]
-    reads = [*call.reads, *there, *(folder.resolve() for folder in linked if folder.is_dir())]
-    return [*reads, *_listed_folders(spec, reads)]
-
-
-def _listed_folders(spec: Mapping[str, Any], reads: Iterable[Path]) -> list[Path]:
-    """Return the folders of the images that an embedding's table lists and no other mount shows."""
-    table = spec.get("input_parquet")
-    if not isinstance(table, str) or not Path(table).is_file():
-        return []
-    shown = [path.resolve() for path in reads]
-    paths = files.read_parquet(Path(table), required=("filepath",))["filepath"].astype(str)
-    folders = {Path(folder) for folder in {os.path.dirname(path) for path in paths} if folder}
-    wanted = {folder.resolve() for folder in folders if folder.is_dir()}
-    unseen = sorted(folder for folder in wanted if not any(folder.is_relative_to(place) for place in shown))
-    return unseen if len(unseen) <= MANY else [Path(os.path.commonpath(unseen))]

@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from deft import files
 from deft.errors import DeftError, EnvironmentMissing, StageFailed
 from deft.platforms import docker_client as client
 from deft.platforms.base import ToolCall
-from deft.platforms.containers import last_status
+from deft.platforms.containers import HEAD, last_status
 from deft.platforms.docker_arguments import Container
 
 FINGERPRINT = "deft.fingerprint"
@@ -27,6 +28,7 @@ AWAY_SECONDS = 600.0
 STOP_GRACE_SECONDS = 25
 BEGINNINGS = 3
 ENDED_FROM_OUTSIDE = (137, 143, 255)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,35 @@ def _note(log: Path, text: str) -> None:
     files.append_line(log, f"deft: {text}\n".encode())
 
 
+def patiently(ask: Callable[[], Answer], name: str, meanwhile: Callable[[], None] = lambda: None) -> Answer:
+    """Return what docker answers, waiting for a daemon that is away, with `meanwhile` at each silence."""
+    deadline = time.monotonic() + AWAY_SECONDS
+    while True:
+        try:
+            return ask()
+        except client.DaemonAway as error:
+            if time.monotonic() > deadline:
+                hint = f"container {name} may still run; start the daemon, then the same command"
+                raise EnvironmentMissing(error.fact, value=error.value, hint=hint) from None
+        meanwhile()
+        time.sleep(POLL_SECONDS / 4)
+
+
+def open_words(log: Path, identity: str, of: str) -> int:
+    """Return where a container's words begin in a log, below those of an earlier one.
+
+    A head is written first, unless the container's own is the last one there.
+    """
+    before = log.read_bytes() if log.is_file() else b""
+    position = before.rfind(HEAD.encode())
+    if position >= 0 and before.startswith(f"{HEAD}{identity} ".encode(), position):
+        return before.index(b"\n", position) + 1
+    broken = "\n" if before and not before.endswith(b"\n") else ""
+    head = f"{broken}{HEAD}{identity} of {of}\n".encode()
+    files.append_line(log, head)
+    return len(before) + len(head)
+
+
 class _Life:
     """One container from its beginning to its removal."""
 
@@ -87,7 +118,7 @@ class _Life:
         if found is None and (found := self._begin()) is None:
             return Ending(-1, lost=True, reason="it is gone")
         try:
-            self.offset = self._open_log(found)
+            self.offset = open_words(self.log, found.id, self.container.image.reference)
             ending = self._follow(taken_over=taken_over)
         except DeftError:
             raise
@@ -95,7 +126,7 @@ class _Life:
             with contextlib.suppress(DeftError):  # a daemon that is away keeps it; it will be found again
                 self._stop()
             raise
-        client.remove(self.name)
+        self._remove()
         return ending
 
     # --- the beginning ---------------------------------------------------------------------
@@ -106,19 +137,28 @@ class _Life:
         if found is None:
             return None
         if found.labels.get(FINGERPRINT) != self.container.labels[FINGERPRINT]:
-            client.stop(self.name, STOP_GRACE_SECONDS)
-            client.remove(self.name)
+            self._patiently(lambda: client.stop(self.name, STOP_GRACE_SECONDS))
+            self._remove()
             return None
         if found.status == "created":  # its runner was killed before the start
-            self._start()
+            self._patiently(self._start)
         return found
 
     def _begin(self) -> client.State | None:
-        client.docker("create", *self.container.options())
-        self._start()
+        self._patiently(self._create)
+        self._patiently(self._start)
         return self._state()
 
+    def _create(self) -> None:
+        """Create the container, unless a daemon that went away before its answer has done so."""
+        if not (self.was_away and client.state_of(self.name)):
+            client.docker("create", *self.container.options())
+
     def _start(self) -> None:
+        """Start the container once: a second start after a lost answer would do an ended call again."""
+        found = client.state_of(self.name) if self.was_away else None
+        if self.was_away and (found is None or found.status != "created"):
+            return
         try:
             client.docker("start", self.name)
         except client.DaemonAway:
@@ -126,16 +166,6 @@ class _Life:
         except DeftError:
             client.remove(self.name)
             raise
-
-    def _open_log(self, found: client.State) -> int:
-        """Return where this container's words begin in the log, below those of an earlier one."""
-        head = f"deft: container {found.id} of {self.container.image.reference}\n".encode()
-        before = self.log.read_bytes() if self.log.is_file() else b""
-        position = before.rfind(head)
-        if position < 0:
-            files.append_line(self.log, head)
-            return len(before) + len(head)
-        return position + len(head)
 
     # --- the work --------------------------------------------------------------------------
 
@@ -155,18 +185,15 @@ class _Life:
         return self._judged(state, taken_over)
 
     def _state(self) -> client.State | None:
-        """Return how the container stands, waiting for a daemon that is away."""
-        deadline = time.monotonic() + AWAY_SECONDS
-        while True:
-            try:
-                return client.state_of(self.name)
-            except client.DaemonAway as error:
-                self.was_away = True
-                if time.monotonic() > deadline:
-                    hint = f"container {self.name} may still run; start the daemon, then the same command"
-                    raise EnvironmentMissing(error.fact, value=error.value, hint=hint) from None
-                self._require_time()
-                time.sleep(POLL_SECONDS / 4)
+        return self._patiently(lambda: client.state_of(self.name))
+
+    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+        """Return what docker answers, waiting for a daemon that is away as long as the call has time."""
+        return patiently(ask, self.name, self._note_silence)
+
+    def _note_silence(self) -> None:
+        self.was_away = True
+        self._require_time()
 
     def _pause(self, follower: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
         """Wait a moment, less where the container ends; a follower that lost the daemon is replaced."""
@@ -194,7 +221,7 @@ class _Life:
     def _judged(self, state: client.State, taken_over: bool) -> Ending:
         """Say what an exit code means: one that a restarted daemon caused says nothing of the call."""
         if state.out_of_memory:
-            client.remove(self.name)
+            self._remove()
             raise StageFailed(
                 "container ran out of memory",
                 value=self.name,
@@ -211,6 +238,9 @@ class _Life:
         if client.state_of(self.name) is not None and self.log.is_file():
             client.collect_logs(self.name, self.log, self.offset)
         client.remove(self.name)
+
+    def _remove(self) -> None:
+        self._patiently(lambda: client.remove(self.name))
 
 
 def _end(follower: subprocess.Popen[bytes]) -> None:

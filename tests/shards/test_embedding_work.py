@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from deft import files
 from deft.embedding.cache import VectorCache
 from deft.embedding.sets import EmbeddingSet
 from deft.errors import InputRefused, StageFailed
+from deft.shards import images
+from deft.shards.embedding_work import EmbeddingWork
 from deft.shards.ledger import ShardFolder
-from deft.shards.worker import run_shard
+from deft.shards.worker import DONE, DONE_BEFORE, run_shard
 from deft.steps.shard import reduce_shards
 from deft.tools.image_embeddings import ImageEmbeddingsConfig, run
 from deft.workspace.layout import cache_home
@@ -123,6 +126,58 @@ def test_a_bad_image_costs_its_row_and_many_ask_for_their_shards_again(embedding
     assert [shard.id for shard in folder.unfinished()] == ["00000"]
     Path(broken).write_bytes(content)
     assert EmbeddingSet.read(do_all(folder)).matrix.shape == (15, 8)
+
+
+def replace_first_image(embedding: Embedding) -> None:
+    path = Path(files.read_parquet(embedding.table)["filepath"][0])
+    path.write_bytes(Path(draw_images(embedding.place / "fresh", 1, seed=9)[0]).read_bytes())
+
+
+def test_an_image_replaced_since_its_shard_was_done_does_that_shard_again(embedding: Embedding) -> None:
+    folder = embedding.plan("cut", 3)
+    became = [run_shard(folder, number) for number in range(3)]
+    replace_first_image(embedding)
+    with pytest.raises(InputRefused, match=r"1 of 3 shards do not count: 00000: images of its rows changed"):
+        reduce_shards(folder)
+    became += [run_shard(folder, number) for number in range(3)]
+    assert became == [DONE, DONE, DONE, DONE, DONE_BEFORE, DONE_BEFORE]
+    reduce_shards(folder)
+    made = (folder.root / "embeddings.parquet").read_bytes()
+    assert made == unsharded(embedding, "SigLIP").read_bytes()
+
+
+def test_an_image_replaced_while_its_shard_is_done_does_that_shard_again(
+    embedding: Embedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, real = embedding.plan("cut", 3), EmbeddingWork.compute
+
+    def compute(*given: Any) -> int:
+        rows = real(*given)
+        replace_first_image(embedding)
+        return rows
+
+    monkeypatch.setattr(EmbeddingWork, "compute", compute)
+    run_shard(folder, 0)
+    assert folder.fault(folder.shard(0)) == "images of its rows changed since"
+
+
+def test_images_with_another_time_or_out_of_reach_do_not_undo_a_shard(embedding: Embedding) -> None:
+    folder, place = embedding.plan("cut", 3), embedding.place / "images"
+    run_shard(folder, 0)
+    for path in place.iterdir():
+        os.utime(path, (1, 1))
+    assert run_shard(folder, 0) == DONE_BEFORE
+    place.rename(embedding.place / "elsewhere")
+    assert run_shard(folder, 0) == DONE_BEFORE
+
+
+def test_verifying_a_shard_hashes_no_image_that_looks_as_it_did(
+    embedding: Embedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = embedding.plan("cut", 3)
+    run_shard(folder, 0)
+    monkeypatch.setattr(images, "sha256_of_file", lambda path: pytest.fail(f"hashed {path}"))
+    assert folder.fault(folder.shard(0)) is None
 
 
 def test_vectors_are_stored_as_was_asked(embedding: Embedding) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 
 from deft import files
 from deft.embedding.cache import clean
-from deft.embedding.encoders import Encoder
+from deft.embedding.encoders import Encoder, Sample
 from deft.embedding.merging import rejected_rows, write_merged
 from deft.embedding.parts import part_of, part_table
 from deft.embedding.samples import Embedded, SampleEmbedder
 from deft.embedding.sets import require_same_fingerprint
 from deft.embedding.tables import rows_without_vectors
+from deft.shards import images
 from deft.shards.ledger import Shard, ShardFolder
 from deft.shards.work import Count, rows_changed
 from deft.tools.image_embeddings import (
@@ -61,9 +62,13 @@ def settle(config: ImageEmbeddingsConfig, rows: int) -> dict[str, Any]:
 
 
 def rows_digest(source: Path, start: int, stop: int) -> str:
-    """Return the hash of the images that some rows name."""
+    """Return the hash of which images some rows name; what stands in them is in the receipt."""
     samples = samples_of(rows_without_vectors(source, start, stop))
     return files.sha256_of_record([[sample.images, sample.goldens] for sample in samples])
+
+
+def _samples(shard: Shard) -> list[Sample]:
+    return samples_of(rows_without_vectors(Path(shard.source), shard.start, shard.stop))
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,14 @@ class EmbeddingWork:
     """The embedding that a folder's plan asks for."""
 
     folder: ShardFolder
+
+    def seen(self, shard: Shard) -> dict[str, str]:
+        """Return how the images of a shard look now."""
+        return images.seen(_samples(shard))
+
+    def changed(self, shard: Shard, seen: Mapping[str, str]) -> bool:
+        """Tell whether images of a shard were replaced since they were seen."""
+        return images.changed(_samples(shard), seen)
 
     def compute(self, shard: Shard, stream: IO[bytes], progress: Count) -> int:
         """Embed the rows of a shard in parts; a part is a row group of the result."""

@@ -15,7 +15,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,10 @@ class Shard:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a worker vouches for: which bytes, of how many rows, made from what by which encoder."""
+    """What a worker vouches for: which bytes, of how many rows, made from what by which encoder.
+
+    `seen` is how the files looked that the rows name, where the work reads them.
+    """
 
     shard: str
     attempt: int
@@ -54,6 +57,7 @@ class Receipt:
     rows: int
     inputs: str
     encoder: str
+    seen: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Receipt | None:
@@ -144,7 +148,14 @@ class ShardFolder:
             return "the receipt is for another encoder"
         if files.sha256_of_file(result) != receipt.sha256:
             return "the result is not the one of the receipt"
-        return None if _rows(result) == receipt.rows else "the receipt names another number of rows"
+        if _rows(result) != receipt.rows:
+            return "the receipt names another number of rows"
+        return "images of its rows changed since" if self._changed(shard, receipt) else None
+
+    def _changed(self, shard: Shard, receipt: Receipt) -> bool:
+        from deft.shards.work import work_of  # which needs this module
+
+        return work_of(self).changed(shard, receipt.seen)
 
     def unfinished(self) -> list[Shard]:
         """Return the shards without a receipt, which is quick to see; `faults` verifies them all."""

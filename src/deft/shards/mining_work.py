@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -123,6 +123,14 @@ class MiningWork:
             table = EmbeddingTable.open(self.folder.root / SAMPLE, required=("row",))
             sample = table.vectors_at(np.arange(table.rows))
         return CandidateSearch(sides.targets, self.rule(), sample)
+
+    def seen(self, shard: Shard) -> dict[str, str]:
+        """Return nothing: the vectors are hashed, and the files that they are of count no more."""
+        return {}
+
+    def changed(self, shard: Shard, seen: Mapping[str, str]) -> bool:
+        """Return no, as `seen` says why."""
+        return False
 
     def compute(self, shard: Shard, stream: IO[bytes], progress: Count) -> int:
         """Write the nearest rows that a shard of the pool holds for each target."""

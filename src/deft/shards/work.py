@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Protocol
 
 from deft.errors import Corruption, InputRefused
@@ -14,6 +14,12 @@ Count = Callable[[int], None]
 
 class Work(Protocol):
     """One kind of work on one folder."""
+
+    def seen(self, shard: Shard) -> dict[str, str]:
+        """Return what tells later whether files that a shard's rows name are what they are now."""
+
+    def changed(self, shard: Shard, seen: Mapping[str, str]) -> bool:
+        """Tell whether files that a shard's rows name are others than those that were seen."""
 
     def compute(self, shard: Shard, stream: IO[bytes], progress: Count) -> int:
         """Write the result of a shard as Parquet; return its rows. `progress` counts rows that are done."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
 
@@ -33,32 +33,33 @@ def run_shard(
     `attempt` takes the first number that is free where it is None. Raises StateConflict for one that has
     begun already, InputRefused when the rows are no longer the planned ones.
     """
-    shard = folder.shard(number)
+    shard, work = folder.shard(number), work_of(folder)
     if folder.fault(shard) is None:
         return DONE_BEFORE
     for tried in count(1) if attempt is None else (attempt,):
         written = folder.attempt(shard, tried)
         try:
             with creating(written) as stream:
-                rows = work_of(folder).compute(shard, stream, progress)
+                seen = work.seen(shard)  # first: what is replaced during the work is replaced since
+                rows = work.compute(shard, stream, progress)
         except FileExistsError:
             continue
-        return _publish(folder, shard, written, tried, rows)
+        draft = Receipt(shard.id, tried, "", rows, shard.sha256, folder.encoder, seen)
+        return _publish(folder, shard, written, draft)
     raise StateConflict(
         "this attempt has begun already", value=f"shard {number}, attempt {attempt}", hint="another --attempt"
     )
 
 
-def _publish(folder: ShardFolder, shard: Shard, written: Path, attempt: int, rows: int) -> str:
+def _publish(folder: ShardFolder, shard: Shard, written: Path, draft: Receipt) -> str:
     """Give a whole result its name and its receipt, unless a verified one stands already."""
     try:
-        digest = files.sha256_of_file(written)
+        receipt = replace(draft, sha256=files.sha256_of_file(written))
         fault = folder.fault(shard)
         if fault is None:
             return OTHER_WAS_FIRST
-        _make_room(folder, shard, fault, digest, attempt)
+        _make_room(folder, shard, fault, receipt)
         publish_first(written, folder.result(shard))
-        receipt = Receipt(shard.id, attempt, digest, rows, shard.sha256, folder.encoder)
         first = _leave_receipt(folder.receipt(shard), receipt)
         return DONE if first else OTHER_WAS_FIRST
     except FileNotFoundError:
@@ -67,13 +68,13 @@ def _publish(folder: ShardFolder, shard: Shard, written: Path, attempt: int, row
         written.unlink(missing_ok=True)
 
 
-def _make_room(folder: ShardFolder, shard: Shard, fault: str, digest: str, attempt: int) -> None:
+def _make_room(folder: ShardFolder, shard: Shard, fault: str, receipt: Receipt) -> None:
     """Put what does not count out of the way; a result without a receipt counts if it is this very one."""
     result = folder.result(shard)
     if fault not in (NOT_DONE, NO_RECEIPT):
         folder.receipt(shard).unlink(missing_ok=True)
-    if result.exists() and files.sha256_of_file(result) != digest:
-        _put_aside(result, attempt)
+    if result.exists() and files.sha256_of_file(result) != receipt.sha256:
+        _put_aside(result, receipt.attempt)
 
 
 def _put_aside(result: Path, attempt: int) -> None:

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from deft.errors import InputRefused, LeakageFound, StateConflict
-from deft.preflight.inspect import image_digests, input_digests, inspect_workspace, require_unchanged_images
+from deft.preflight.inspect import input_digests, inspect_workspace, require_unchanged_images
+from deft.workspace.image_digests import image_digests
 from deft.workspace.rows import read_table, write_table
 from tiny_workspace import LIGHT, make_workspace
 

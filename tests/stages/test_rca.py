@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from PIL import Image
 
 from deft import files
-from deft.stages.rca import spot_check_rows
+from deft.errors import StateConflict
+from deft.loop import run_loop
+from deft.run.log import read
+from deft.stages.base import StageContext
+from deft.stages.rca import Rca, spot_check_rows
+from loop_fixtures import SILENT, new_run
 
 
 def test_five_of_each_side_are_shown_weakest_first():
@@ -43,3 +49,24 @@ def test_the_files_of_the_public_tool_are_there(state):
     names = {"kpi_gaps.parquet", "threshold.txt", "metrics.json", "weak_samples_breakdown.txt"}
     assert names <= {path.name for path in folder.iterdir()}
     assert repr(state["iterations"]["baseline"]["rca_threshold"]) == (folder / "threshold.txt").read_text()
+
+
+def test_no_analysis_shows_images_that_were_exchanged_after_they_were_scored(tmp_path, monkeypatch):
+    run, _ = new_run(tmp_path, monkeypatch)
+    picture = next((run.workspace.images / "kpi").rglob("*.png"))
+
+    def exchange(state):
+        if "evaluate" in state["iterations"]["baseline"]["stages"]:
+            picture.write_bytes(picture.read_bytes() + b"\0")
+
+    with pytest.raises(StateConflict, match=r"images of kpi/testing_set\.csv"):
+        run_loop(run, SILENT, after_stage=exchange)
+    last = read(run.log)[-1]
+    assert (last["iter"], last["stage"], last["status"]) == ("baseline", "rca", "error")
+
+
+def test_the_images_are_part_of_what_decides_an_analysis(finished, state):
+    plan = files.read_json(finished.plan)
+    context = StageContext(finished, plan, state, finished.phase("iter1"), None, SILENT)
+    name = "images of kpi/testing_set.csv"
+    assert Rca().parameters(context)["images"] == {name: plan["image_digests"][name]}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from deft import files
-from deft.errors import StageFailed
+from deft.errors import StageFailed, StateConflict
 from deft.loop import run_loop
+from deft.run.log import read
+from deft.stages.base import StageContext
+from deft.stages.train import Train
 from loop_fixtures import SILENT, new_run
 
 
@@ -28,3 +31,34 @@ def test_a_training_that_validated_nothing_has_failed(tmp_path, monkeypatch):
     monkeypatch.setattr("stub_platform._train", lambda call, losses: files.write_text(call.log, ""))
     with pytest.raises(StageFailed, match="without one validated epoch"):
         run_loop(run, SILENT)
+
+
+@pytest.mark.parametrize(
+    ("split", "table"), [("train", "training_set.csv"), ("validation", "validation_set.csv")]
+)
+def test_no_training_starts_on_images_that_were_exchanged_since_the_approval(
+    tmp_path, monkeypatch, split, table
+):
+    run, stub = new_run(tmp_path, monkeypatch)
+    picture = next((run.workspace.images / split).rglob("*.png"))
+    content = picture.read_bytes()
+    picture.write_bytes(content + b"\0")
+    with pytest.raises(StateConflict, match=f"images of train/base/{table}"):
+        run_loop(run, SILENT)
+    last = read(run.log)[-1]
+    assert (last["iter"], last["stage"], last["status"], stub.calls) == ("baseline", "train", "error", [])
+    picture.write_bytes(content)
+    with pytest.raises(KeyboardInterrupt):
+        run_loop(run, SILENT, after_stage=_interrupt)
+    assert read(run.log)[-1]["status"] == "ok"
+
+
+def _interrupt(state):
+    raise KeyboardInterrupt
+
+
+def test_the_images_are_part_of_what_decides_a_training(finished, state):
+    plan = files.read_json(finished.plan)
+    context = StageContext(finished, plan, state, finished.phase("iter1"), None, SILENT)
+    names = ("images of train/base/training_set.csv", "images of train/base/validation_set.csv")
+    assert Train().parameters(context)["images"] == {name: plan["image_digests"][name] for name in names}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,23 +10,16 @@ from typing import Any
 import pandas as pd
 
 from deft import files
-from deft.errors import InputRefused, StateConflict
+from deft.errors import InputRefused
 from deft.workspace.image_columns import resolve_images
+from deft.workspace.image_digests import SPLITS, image_digests, require_agreed
 from deft.workspace.images import open_image
 from deft.workspace.layout import Workspace
 from deft.workspace.leakage import LeakageReport, assert_disjoint, find_overlaps
 from deft.workspace.pairs import pair_stems
 from deft.workspace.rows import PASS, ImageLayout, read_table
 from deft.workspace.sides import workspace_sides
-from deft.workspace.source_pool import pool_digest
 from deft.workspace.training_spec import Spec, images_folder, read_baseline_spec
-
-SPLITS = {
-    "train": ("training_table", "train"),
-    "validation": ("validation_table", "validation"),
-    "kpi": ("kpi_table", "infer"),
-    "holdout": ("holdout_table", "infer"),
-}
 
 
 @dataclass(frozen=True)
@@ -123,36 +115,6 @@ def input_digests(workspace: Workspace) -> dict[str, str | None]:
     }
 
 
-def image_digests(workspace: Workspace) -> dict[str, str]:
-    """Return one digest for all images that each table names, and one for the pool with its pairs."""
-    spec = read_baseline_spec(workspace)
-    layout = ImageLayout.from_spec(spec)
-    digests = {"mining pool and pairs": pool_digest(workspace)}
-    for attribute, block in SPLITS.values():
-        path: Path = getattr(workspace, attribute)
-        if path.is_file():
-            images = images_folder(spec, block, workspace)
-            name = path.relative_to(workspace.root).as_posix()
-            digests[f"images of {name}"] = _images_digest(path, images, layout)
-    return digests
-
-
-def _images_digest(table: Path, images: Path, layout: ImageLayout) -> str:
-    rows = read_table(table)
-    columns = ("input_path", "golden_path")
-    paths = {
-        path for column in columns for light in layout.column_paths(rows, images, column) for path in light
-    }
-    return files.sha256_of_record([files.sha256_of_file(Path(path)) for path in sorted(paths)])
-
-
 def require_unchanged_images(plan: dict[str, Any], workspace: Workspace) -> None:
     """Refuse to go on when an image is no longer what was approved, naming the table it belongs to."""
-    found = image_digests(workspace)
-    for name, agreed in plan["image_digests"].items():
-        if found.get(name) != agreed:
-            raise StateConflict(
-                "input changed since the approval",
-                value=name,
-                hint=f"put it back, or deft preflight {shlex.quote(str(workspace.root))} and approve again",
-            )
+    require_agreed(plan["image_digests"], image_digests(workspace), workspace)

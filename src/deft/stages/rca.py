@@ -10,10 +10,11 @@ import pandas as pd
 from PIL import Image
 
 from deft import files
-from deft.metrics.target import Target
 from deft.platforms.base import ToolCall
+from deft.run.gap_spec import gap_limits, gap_spec
 from deft.stages.base import Outcome, Record, Stage, StageContext
 from deft.workspace.components import join_gaps, kpi_components
+from deft.workspace.image_digests import agreed_images
 from deft.workspace.images import open_image
 from deft.workspace.rows import PASS
 from deft.workspace.training_spec import images_folder, read_baseline_spec
@@ -38,10 +39,8 @@ class Rca(Stage):
         return [Path(incumbent["inference_csv"]), Path(incumbent["training_spec"])]
 
     def parameters(self, context: StageContext) -> Record:
-        return {
-            "top_k_per_label": context.setting("top_k_per_label"),
-            "min_recall": Target.from_record(context.plan["target"]).recall_floor,
-        }
+        images = agreed_images(context.plan, context.run.workspace, ("kpi",))
+        return {"images": images, **gap_limits(context.plan)}
 
     def work(self, context: StageContext, folder: Path) -> Outcome:
         self._analyse(context, folder)
@@ -64,14 +63,8 @@ class Rca(Stage):
 
     def _analyse(self, context: StageContext, folder: Path) -> None:
         workspace = context.run.workspace
-        incumbent = context.figures(context.incumbent)
-        spec = {
-            "inference_results_dir": str(Path(incumbent["inference_csv"]).parent),
-            "train_config": incumbent["training_spec"],
-            "kpi_media_path": str(images_folder(read_baseline_spec(workspace), "infer", workspace)),
-            "threshold": -1.0,
-            **self.parameters(context),
-        }
+        images = str(images_folder(read_baseline_spec(workspace), "infer", workspace))
+        spec = gap_spec(context.plan, context.figures(context.incumbent), images)
         call = ToolCall(
             category="gap_analysis",
             action="vcn_aoi",

@@ -14,6 +14,7 @@ from deft.workspace.checkpoints import (
     latest_checkpoint,
     validation_losses,
 )
+from deft.workspace.image_digests import TRAINED, agreed_images
 from deft.workspace.training_spec import (
     Spec,
     TrainingSettings,
@@ -43,7 +44,8 @@ class Train(Stage):
 
     def parameters(self, context: StageContext) -> Record:
         names = ("num_epochs", "batch_size", "seed", "num_gpus", "precision", "threads")
-        return {name: context.setting(name) for name in names}
+        images = agreed_images(context.plan, context.run.workspace, TRAINED)
+        return {"images": images, **{name: context.setting(name) for name in names}}
 
     def work(self, context: StageContext, folder: Path) -> Outcome:
         spec = files.write_yaml(folder / SPEC, self._spec(context))

@@ -11,7 +11,9 @@ from PIL import Image
 
 from deft import files
 from deft.loop import run_loop
+from deft.workspace.image_digests import SPLITS, split_digests
 from deft.workspace.layout import RunFolder
+from deft.workspace.training_spec import read_baseline_spec
 from forging import (
     copy_with_workspace,
     folder_of,
@@ -150,6 +152,20 @@ def test_another_provenance_than_the_rows_have_is_found(run):
     refused(run, "iter1/data_merge provenance: source of row 2", "recorded mining_pool")
 
 
+def approve_as_it_is(run: RunFolder) -> None:
+    """Forge plan and approval too, so that the images of the workspace count as the agreed ones."""
+    spec = read_baseline_spec(run.workspace)
+    for split in ("train", "validation", "infer"):
+        spec["dataset"]["classify"][f"{split}_dataset"]["images_dir"] = str(run.workspace.images)
+    plan = files.read_json(run.plan)
+    digests = {**plan["image_digests"], **split_digests(run.workspace, SPLITS, spec)}
+    plan = {**plan, "image_digests": digests}
+    files.write_json(run.plan, plan)
+    record = files.read_json(run.approval)
+    files.write_json(run.approval, {**record, "plan_sha256": files.sha256_of_record(plan)})
+    reseal(run)
+
+
 def test_a_training_image_with_the_content_of_a_kpi_image_is_refused(run):
     """H3: a merge report that admits 99 leaks was accepted; here the images are compared again."""
     pictures = [
@@ -157,6 +173,7 @@ def test_a_training_image_with_the_content_of_a_kpi_image_is_refused(run):
     ]
     with Image.open(pictures[1]) as picture:
         picture.save(pictures[0], compress_level=1)
+    approve_as_it_is(run)
     refused(run, "iter1/data_merge leakage", "train row", "kpi row")
 
 

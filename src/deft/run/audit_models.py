@@ -15,6 +15,13 @@ from deft.metrics.kpi_files import RECORD, kpi_record
 from deft.metrics.target import Target
 from deft.metrics.weak_samples import choose_point, expand, score_table, weakest_rows
 from deft.run.audit_evidence import Evidence, without_newer
+from deft.run.audit_specs import (
+    TRAINING_SPEC,
+    check_gap_analysis,
+    check_images,
+    check_inference,
+    check_training,
+)
 from deft.run.evaluation import (
     BEST,
     LATEST,
@@ -30,11 +37,10 @@ from deft.run.evaluation import (
 from deft.run.handoff import handoff_records
 from deft.run.transitions import HARD_STOP, stop_reason
 from deft.workspace.checkpoints import CHECKPOINT_NAME, best_epoch, recorded_losses
+from deft.workspace.image_digests import SCORED, TRAINED
 from deft.workspace.layout import Workspace
 from deft.workspace.rows import PASS, REQUIRED, read_table
 
-TRAINING_SPEC = "train_spec.yaml"
-GAP_SPEC = "vcn_aoi_spec.yaml"
 Record = dict[str, Any]
 
 
@@ -49,6 +55,7 @@ def train(evidence: Evidence) -> Record:
         raise evidence.refuse("validated epochs", "status.json", "at least one", "none that has a checkpoint")
     _require_new(evidence, names.values())
     _check_training_spec(evidence)
+    check_images(evidence, *TRAINED)
     return {
         "best_ckpt_path": evidence.recorded(names[best_epoch(losses)]),
         "best_ckpt_kind": BEST,
@@ -78,21 +85,7 @@ def _check_training_spec(evidence: Evidence) -> None:
         derived = files.read_yaml(evidence.phase.training_spec)
         evidence.agree("spec (the merge's against the training's)", TRAINING_SPEC, derived, spec)
     else:
-        check_spec(evidence, spec, TRAINING_SPEC, None, None)
-
-
-def check_spec(
-    evidence: Evidence, spec: Record, file: str, table: str | None, warm_start: str | None
-) -> None:
-    """Compare what decides a training with the plan, the combined table and the incumbent's checkpoint."""
-    section, classify = spec["train"], spec["dataset"]["classify"]
-    agreed = {name: evidence.setting(name) for name in ("num_epochs", "seed", "batch_size")}
-    found = {name: section.get(name) for name in ("num_epochs", "seed")}
-    evidence.agree("spec", file, agreed, {**found, "batch_size": classify.get("batch_size")})
-    evidence.agree("warm start", file, warm_start, section.get("pretrained_model_path"))
-    evidence.agree("resumed checkpoint", file, None, section.get("resume_training_checkpoint_path"))
-    if table is not None:
-        evidence.agree("training table", file, table, classify["train_dataset"]["csv_path"])
+        check_training(evidence, spec, TRAINING_SPEC)
 
 
 # --- evaluation ------------------------------------------------------------------------------
@@ -100,6 +93,8 @@ def check_spec(
 
 def evaluate(evidence: Evidence) -> Record:
     """Return the values of an evaluation from its scores: figures, choice, promotion, target."""
+    check_inference(evidence)
+    check_images(evidence, *SCORED)
     kinds = compared_checkpoints(evidence.figures(evidence.phase.name))
     target = Target.from_record(evidence.plan["target"])
     figures = {kind: _figures(evidence, kind, target) for kind in kinds}
@@ -156,19 +151,12 @@ def _scored_sets(workspace: Workspace) -> Mapping[str, Path]:
 
 def rca(evidence: Evidence) -> Record:
     """Return the values of a gap analysis of the incumbent's scores: threshold and weakest of each label."""
-    spec = files.read_yaml(evidence.folder / GAP_SPEC)
+    spec = check_gap_analysis(evidence)
     incumbent = evidence.incumbent
-    agreed = {
-        "inference_results_dir": str(Path(incumbent["inference_csv"]).parent),
-        "train_config": incumbent["training_spec"],
-        "top_k_per_label": evidence.setting("top_k_per_label"),
-        "min_recall": Target.from_record(evidence.plan["target"]).recall_floor,
-    }
-    evidence.agree("spec", GAP_SPEC, agreed, {name: spec.get(name) for name in agreed})
     table = score_table(pd.read_csv(evidence.places.found(incumbent["inference_csv"])))
-    threshold = choose_point(table, -1.0, agreed["min_recall"]).threshold
+    threshold = choose_point(table, spec["threshold"], spec["min_recall"]).threshold
     gaps = evidence.read_rows("kpi_gaps.parquet")
-    weak = weakest_rows(table, threshold, agreed["top_k_per_label"])
+    weak = weakest_rows(table, threshold, spec["top_k_per_label"])
     lights, extension = image_naming(evidence, incumbent)
     evidence.agree_on_rows(
         "gaps",

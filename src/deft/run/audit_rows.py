@@ -12,7 +12,8 @@ from deft.embedding.selection import Selection, draw_randomly, select
 from deft.embedding.sets import EmbeddingSet, require_same_encoder
 from deft.metrics.weak_samples import GAP_COLUMNS, weakest_targets
 from deft.run.audit_evidence import Evidence
-from deft.run.audit_models import check_spec, image_naming
+from deft.run.audit_models import image_naming
+from deft.run.audit_specs import TRAINING_SPEC, baseline_spec, check_training
 from deft.workspace.image_columns import resolve_images
 from deft.workspace.layout import Phase, Workspace, phase_name
 from deft.workspace.leakage import LeakageReport, Side, find_overlaps
@@ -187,7 +188,7 @@ def data_merge(evidence: Evidence) -> Record:
     _check_validation(evidence, combined, leakage)
     spec = files.read_yaml(evidence.phase.training_spec)
     recorded = evidence.recorded(table.name)
-    check_spec(evidence, spec, "train_spec.yaml", recorded, evidence.incumbent["best_ckpt_path"])
+    check_training(evidence, spec, TRAINING_SPEC, recorded, evidence.incumbent["best_ckpt_path"])
     shares = expected["source"].value_counts()
     return {
         "combined_training_csv": recorded,
@@ -225,7 +226,7 @@ def _rows_of(phase: Phase) -> pd.DataFrame:
 
 def _base_rows(evidence: Evidence, workspace: Workspace) -> pd.DataFrame:
     """Return the user's rows under the spec's image root, which may name the place it was copied from."""
-    root = evidence.places.found(images_folder(read_baseline_spec(workspace), "train", workspace))
+    root = images_folder(baseline_spec(evidence, workspace), "train", workspace)
     inside = root.is_relative_to(workspace.root)
     prefix = (root.relative_to(workspace.root) if inside else root).as_posix()
     rows = prefix_rows(read_table(workspace.training_table), prefix)

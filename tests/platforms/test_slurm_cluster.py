@@ -88,6 +88,7 @@ def test_no_secret_and_no_default_of_the_user_reaches_a_command(slurm, monkeypat
     monkeypatch.setenv("SBATCH_REQUEUE", "1")
     monkeypatch.setenv("SLURM_JOB_ID", "3")
     monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    slurm.say("sbatch", "7\n")
     cluster.submit(["job.sh"])
     seen = slurm.environment("sbatch")
     assert "SLURM_CONF=/etc/slurm.conf" in seen
@@ -102,7 +103,21 @@ def test_a_machine_without_slurm_is_named(monkeypatch, tmp_path):
     assert "submission host" in refusal.value.hint
 
 
+@pytest.mark.parametrize(("state", "at_work"), [("PENDING", True), ("RUNNING", True), ("COMPLETING", False)])
+def test_a_job_that_completes_is_active_and_needs_no_end(state, at_work):
+    seen = Seen("12", state, "None", None)
+    assert (seen.active, seen.at_work) == (True, at_work)
+
+
+def test_an_order_that_slurm_did_not_take_is_told(slurm, monkeypatch):
+    slurm.answer("scancel", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    assert cluster.cancel("deft-x") is False
+    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.05)
+    slurm.answer("scancel", "exec sleep 20")
+    assert cluster.cancel("deft-x") is False
+
+
 def test_a_job_is_signalled_and_cancelled_by_its_name(slurm):
     cluster.signal_job("deft-x")
-    cluster.cancel("deft-x")
+    assert cluster.cancel("deft-x") is True
     assert slurm.words("scancel") == [["--signal=TERM", "--full", "--name=deft-x"], ["--name=deft-x"]]

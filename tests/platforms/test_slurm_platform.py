@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deft import files
-from deft.errors import StageFailed, UsageError
+from deft.errors import EnvironmentMissing, StageFailed, UsageError
 from deft.platforms.base import CallIdentity, ToolCall
 from deft.platforms.registry import platform_named
 from deft.platforms.slurm.jobs import Job, jobs_of
@@ -164,6 +164,7 @@ def test_a_stop_ends_the_job_by_name_and_keeps_what_it_has_done(stage, slurm, mo
 
     def interrupt(follower):
         files.write_text(stage.jobs[0].work / "half.pth", "half")
+        stage.jobs[0].lend_token("hf_secret")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deft.platforms.slurm.following.Follower.follow", interrupt)
@@ -172,26 +173,81 @@ def test_a_stop_ends_the_job_by_name_and_keeps_what_it_has_done(stage, slurm, mo
     assert [f"--name={stage.jobs[0].name}"] in slurm.words("scancel")
     assert (stage.attempt / "half.pth").read_text() == "half"
     assert stage.jobs[0].asked_to_stop
+    assert not (stage.jobs[0].folder / "hub-token").exists()
 
 
-def test_a_job_that_a_killed_runner_left_is_ended_and_the_next_runner_submits_anew(stage, slurm, monkeypatch):
-    def crash(follower):
-        raise OSError("the runner dies here")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("deft.platforms.slurm.following.Follower.follow", crash)
-        slurm.answer("sbatch", "echo 1")
-        with pytest.raises(OSError, match="dies"):
-            stage.run()
+def test_a_job_that_a_killed_runner_left_is_ended_and_the_next_runner_submits_anew(stage, left, slurm):
     run = RunFolder(stage.folder / RUN)
-    (left,) = stage.jobs
+    left.lend_token("hf_secret")
     assert stage.platform.end(run) == [left.name]
     assert [f"--name={left.name}"] in slurm.words("scancel")
+    assert not (left.folder / "hub-token").exists()
     assert stage.platform.end(run) == []
     slurm.answer("sbatch", RUN_IN_FOLDER)
     stage.run()
     assert len(slurm.words("sbatch")) == 2
     assert stage.platform.end(run) == []
+
+
+@pytest.fixture
+def left(stage, slurm, monkeypatch) -> Job:
+    """Let a runner die while its job runs, until scancel ends the job."""
+
+    def crash(follower):
+        raise OSError("the runner dies here")
+
+    monkeypatch.setattr("deft.platforms.slurm.following.POLLS_PER_STOP", 1000)
+    monkeypatch.setattr("deft.platforms.slurm.following.STOP_SECONDS", 0.1)
+    monkeypatch.setattr("deft.platforms.slurm.following.SETTLE_SECONDS", 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr("deft.platforms.slurm.following.Follower.follow", crash)
+        slurm.answer("sbatch", "echo 1")
+        with pytest.raises(OSError, match="dies"):
+            stage.run()
+    (job,) = stage.jobs
+    cancelled = f"grep -qzx -e --name={job.name} {slurm.folder}/scancel.ended 2>/dev/null"
+    slurm.answer("squeue", f"{cancelled} || echo '1|RUNNING|1:00|None'")
+    slurm.answer("scancel", f"[ $# -gt 1 ] || printf '%s\\0' \"$@\" >>{slurm.folder}/scancel.ended")
+    return job
+
+
+def test_a_job_that_goes_on_is_not_said_to_be_ended_and_the_next_stop_ends_it(stage, left, slurm):
+    run = RunFolder(stage.folder / RUN)
+    for fault in ("exit 1", "exit 0"):  # the controller is silent, or it took the order and the job goes on
+        scancel = slurm.folder / "scancel"
+        works = scancel.read_text()
+        slurm.answer("scancel", fault)
+        with pytest.raises(EnvironmentMissing, match=left.name) as missing:
+            stage.platform.end(run)
+        assert f"deft stop {run.root}" in missing.value.hint
+        scancel.write_text(works)
+    assert left.asked_to_stop
+    assert stage.platform.end(run) == [left.name]
+
+
+def test_a_controller_that_does_not_answer_leaves_a_stop_undone_and_says_so(stage, left, slurm):
+    slurm.answer("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    with pytest.raises(EnvironmentMissing, match="Unable to contact") as missing:
+        stage.platform.end(RunFolder(stage.folder / RUN))
+    assert "scontrol ping" in missing.value.hint
+
+
+def test_a_job_that_slurm_does_not_show_is_not_said_to_be_ended(stage, left, slurm):
+    slurm.answer("squeue", "true")
+    assert stage.platform.end(RunFolder(stage.folder / RUN)) == []
+
+
+def test_another_attempts_job_is_ended_before_its_folder_goes(stage, left, slurm):
+    slurm.answer("scancel", f"ls -d {left.work} >>{slurm.folder}/seen; exit 1")
+    slurm.answer("sbatch", RUN_IN_FOLDER)
+    again = CallIdentity(RUN, "baseline", "rca", 2, "key")
+    stage.run(again)
+    assert [f"--name={left.name}"] in slurm.words("scancel")
+    assert left.work.is_dir()
+    slurm.answer("scancel", f"ls -d {left.work} >>{slurm.folder}/seen")
+    stage.run(again)
+    assert not left.work.exists()
+    assert set((slurm.folder / "seen").read_text().split()) == {str(left.work)}
 
 
 def test_gap_analysis_stays_here_unless_the_settings_send_it_along(tmp_path, slurm, monkeypatch):

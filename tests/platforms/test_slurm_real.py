@@ -18,7 +18,7 @@ import pytest
 
 import slurm_children
 from deft import files
-from deft.errors import StageFailed
+from deft.errors import EnvironmentMissing, StageFailed
 from deft.loop import run_loop
 from deft.platforms.base import CallIdentity, ToolCall
 from deft.platforms.embedded import EmbeddedPlatform
@@ -298,6 +298,29 @@ def test_a_stopped_run_ends_its_job_with_a_checkpoint_from_which_the_next_job_co
     assert (work.control / "continued").exists()
     require_one_result(work, undisturbed)
     assert len(work.jobs) == 2
+
+
+def test_a_job_that_a_killed_runner_left_is_ended_with_a_checkpoint_once_the_controller_answers(
+    work, undisturbed, cluster
+):
+    work.hold(1)
+    runner = work.begin_in_child()
+    work.wait_for_start(1)
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.join()
+    (job,) = work.jobs
+    platform, run = SlurmPlatform(work.settings), RunFolder(work.run_folder)
+    wait_until(lambda: job.name.encode() in (cluster.folder / "state" / "job_state").read_bytes(), "saved")
+    cluster.kill_controller()
+    with pytest.raises(EnvironmentMissing, match="does not confirm"):
+        platform.end(run)
+    cluster.start_controller()
+    assert platform.end(run) == [job.name]
+    assert (job.work / "half_a_training.txt").is_file()
+    assert platform.end(run) == []
+    work.begin().result(60)
+    assert (work.control / "continued").exists()
+    require_one_result(work, undisturbed)
 
 
 def test_a_job_that_meets_its_time_limit_saves_first_and_is_an_error_with_its_cure(work):

@@ -58,6 +58,11 @@ class Seen:
         """Say whether the job waits or runs."""
         return self.state in ACTIVE
 
+    @property
+    def at_work(self) -> bool:
+        """Say whether nobody has ended the job yet: a completing one ends by itself."""
+        return self.active and self.state != "COMPLETING"
+
 
 def submit(words: Sequence[str]) -> tuple[str | None, str]:
     """Submit; return the job's number and nothing, or None and why nobody knows whether there is a job.
@@ -95,9 +100,13 @@ def signal_job(name: str) -> None:
     _call(["scancel", "--signal=TERM", "--full", f"--name={name}"])
 
 
-def cancel(name: str) -> None:
-    """End the job of this name, whether it waits or runs; it is no fault if there is none."""
-    _call(["scancel", f"--name={name}"])
+def cancel(name: str) -> bool:
+    """End the job of this name, whether it waits or runs; say whether Slurm has taken the order.
+
+    It is no fault if there is no such job.
+    """
+    done = _call(["scancel", f"--name={name}"])
+    return done is not None and done.returncode == 0
 
 
 def ask(*words: str) -> str:

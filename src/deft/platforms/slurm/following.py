@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -28,6 +29,7 @@ NEVER_STARTS = {
 LAUNCH_FAILED = "launch failed"
 STOP_SECONDS = 20.0
 POLLS_PER_STOP = 100
+SETTLE_SECONDS = 5.0
 
 
 class Ending(Enum):
@@ -193,22 +195,45 @@ def _said(seen: Seen | None) -> str:
     return f"Slurm says {seen.state}{reason}"
 
 
-def stop(job: Job) -> None:
+def stop(job: Job) -> bool:
     """Ask a job to end (a training writes its checkpoint), then cancel it whatever it does.
 
-    The record says first that it was this program: a later look must not take it for somebody else's.
+    The record says first that it was this program: a later look must not take it for somebody else's. Return
+    whether Slurm confirms the end; a job that goes on is found by its name at the next start.
     """
     job.note(asked_to_stop=True)
+    job.forget_token()
+    with suppress(ControllerSilent):
+        _ask_for_checkpoint(job)
+    return cluster.cancel(job.name) and _is_ended(job)
+
+
+def _ask_for_checkpoint(job: Job) -> None:
     deadline = time.monotonic() + STOP_SECONDS
-    try:
+    seen = cluster.look_up(job.name)
+    if seen is not None and seen.active and seen.state != "PENDING":
+        cluster.signal_job(job.name)
+    while seen is not None and seen.active and seen.state != "PENDING" and time.monotonic() < deadline:
+        if read_result(job) is not None:
+            return
+        time.sleep(STOP_SECONDS / POLLS_PER_STOP)
         seen = cluster.look_up(job.name)
-        if seen is not None and seen.active and seen.state != "PENDING":
-            cluster.signal_job(job.name)
-        while seen is not None and seen.active and seen.state != "PENDING" and time.monotonic() < deadline:
-            if read_result(job) is not None:
-                break
-            time.sleep(STOP_SECONDS / POLLS_PER_STOP)
-            seen = cluster.look_up(job.name)
+
+
+def _is_ended(job: Job) -> bool:
+    """Look until Slurm shows that the job has ended, for a moment only."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    try:
+        while is_at_work(job):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(SETTLE_SECONDS / POLLS_PER_STOP)
     except ControllerSilent:
-        pass  # the job is found by its name at the next start
-    cluster.cancel(job.name)
+        return False
+    return True
+
+
+def is_at_work(job: Job) -> bool:
+    """Ask Slurm whether a job waits or runs, whatever was asked of it; raises ControllerSilent."""
+    seen = cluster.look_up(job.name) if job.may_be_at_work else None
+    return seen is not None and seen.at_work

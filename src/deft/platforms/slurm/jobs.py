@@ -71,10 +71,9 @@ class Job:
 
     @property
     def may_be_at_work(self) -> bool:
-        """Say whether it was submitted, and neither given up, stopped nor seen to end."""
+        """Say whether it was submitted, and neither given up nor seen to end; Slurm alone knows the rest."""
         record = self.record
-        is_open = record["submitted"] and not record["given_up"] and not record["asked_to_stop"]
-        return bool(is_open) and read_result(self) is None
+        return bool(record["submitted"] and not record["given_up"]) and read_result(self) is None
 
     def lend_token(self, value: str) -> Path:
         """Write a token for the job into a file that its owner alone can read; return the file."""

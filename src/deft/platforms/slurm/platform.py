@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
-from deft.errors import StageFailed
+from deft.errors import EnvironmentMissing, StageFailed
 from deft.platforms.base import Check, Platform, ToolCall
 from deft.platforms.containers import (
     last_status,
@@ -22,7 +23,8 @@ from deft.platforms.embedded import EmbeddedPlatform
 from deft.platforms.gap_metrics import complete_metrics
 from deft.platforms.slurm import cluster
 from deft.platforms.slurm.checks import slurm_checks
-from deft.platforms.slurm.following import Ending, Follower, Verdict, stop
+from deft.platforms.slurm.cluster import ControllerSilent
+from deft.platforms.slurm.following import Ending, Follower, Verdict, is_at_work, stop
 from deft.platforms.slurm.jobs import (
     Job,
     copy_to_job,
@@ -75,11 +77,20 @@ class SlurmPlatform(Platform):
                 self._run_as_job(list(group), progress)
 
     def end(self, run: RunFolder) -> list[str]:
-        """Ask every job of a run that has not ended to write its checkpoint, then cancel it."""
-        places = sorted((run.runner / JOBS).glob("*"))
-        left = [job for place in places for job in jobs_of(place) if job.may_be_at_work]
-        for job in left:
-            stop(job)
+        """Ask every job of a run that has not ended to write its checkpoint, then cancel it.
+
+        Raises EnvironmentMissing where Slurm does not confirm the end of each.
+        """
+        jobs = [job for place in sorted((run.runner / JOBS).glob("*")) for job in jobs_of(place)]
+        try:
+            left = [job for job in jobs if is_at_work(job)]
+        except ControllerSilent as error:
+            raise _not_ended(run, str(error)) from None
+        at_work = [job.name for job in left if not stop(job)]
+        for job in jobs:
+            job.forget_token()
+        if at_work:
+            raise _not_ended(run, ", ".join(at_work))
         return [job.name for job in left]
 
     def _stays(self, call: ToolCall) -> bool:
@@ -178,6 +189,15 @@ CURES = {
 }
 
 
+def _not_ended(run: RunFolder, value: str) -> EnvironmentMissing:
+    again = f"deft stop {shlex.quote(str(run.root))}"
+    return EnvironmentMissing(
+        "Slurm does not confirm that the run's jobs have ended",
+        value=value,
+        hint=f"wait until the controller answers (scontrol ping), then: {again}",
+    )
+
+
 def _require_another(jobs: Sequence[Job]) -> None:
     lost = [job for job in jobs if job.record["counts"]]
     if len(lost) >= SUBMISSIONS:
@@ -212,8 +232,8 @@ def _of_signature(place: Path, signature: str) -> list[Job]:
 def _end_others(place: Path, signature: str) -> None:
     """End what was begun for other inputs."""
     for job in jobs_of(place):
-        if job.record["signature"] != signature and not job.record["given_up"]:
-            cluster.cancel(job.name)
+        open_still = job.record["signature"] != signature and not job.record["given_up"]
+        if open_still and cluster.cancel(job.name):
             job.note(given_up=True)
 
 
@@ -225,13 +245,17 @@ def _numbers_beside(job: Job) -> frozenset[str]:
 
 
 def _forget_others(place: Path, *, by_hand: bool) -> None:
-    """Free what finished stages have left; a step by hand begins anew: nothing tells its inputs apart."""
+    """Free what finished stages and given up attempts have left, each job ended before its folder goes.
+
+    A step by hand begins anew: nothing tells its inputs apart.
+    """
     if by_hand:
         for job in jobs_of(place):
             cluster.cancel(job.name)
         shutil.rmtree(place, ignore_errors=True)
         return
     for other in place.parent.glob("*"):
-        if other != place:
-            for job in jobs_of(other):
+        for job in jobs_of(other) if other != place else []:
+            if job.work.is_dir() and cluster.cancel(job.name):
+                job.forget_token()
                 shutil.rmtree(job.work, ignore_errors=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from deft import files
 from deft.errors import UsageError
 from deft.platforms.base import CallIdentity, ToolCall
-from deft.platforms.containers import Image
+from deft.platforms.containers import Image, last_status
 from deft.platforms.slurm.jobs import copy_to_job, open_job
 from deft.platforms.slurm.rendering import (
     enroot_name,
@@ -105,7 +107,7 @@ def test_the_engine_runs_all_calls_in_one_process_of_the_given_interpreter(tmp_p
 
 def test_a_container_is_a_step_in_an_image_by_digest_that_sees_the_workspace_read_only(tmp_path):
     job = prepared(tmp_path, call_in(tmp_path), SlurmSettings(engine="pyxis"))
-    (line,) = [line for line in job.script.read_text().splitlines() if line.startswith("carry_out ")]
+    line = container_line(job)
     for word in (
         f"--container-image=docker://registry.example#nvidia/tao/tao-toolkit:{DIGEST}",
         f"--container-mounts={tmp_path}:{tmp_path}:ro,{job.folder}:{job.folder}",
@@ -115,6 +117,44 @@ def test_a_container_is_a_step_in_an_image_by_digest_that_sees_the_workspace_rea
         assert word in line
     spec = files.read_yaml(job.folder / "spec-0.yaml")
     assert spec["train"] == {"results_dir": str(job.work), "seed": 3}
+
+
+def container_line(job) -> str:
+    (line,) = [line for line in job.script.read_text().splitlines() if line.startswith("carry_out ")]
+    return line
+
+
+def test_a_container_sees_all_that_its_call_names_wherever_it_lies(tmp_path):
+    workspace, elsewhere = tmp_path / "workspace", tmp_path / "elsewhere"
+    weights = files.make_folder(elsewhere / "weights")
+    checkpoint = files.write_text(elsewhere / "model.pth", "x")
+    (files.make_folder(workspace) / "images").symlink_to(files.make_folder(elsewhere / "linked"))
+    picture = files.write_text(elsewhere / "listed" / "a.png", "x")
+    attempt = files.make_folder(workspace / "run" / "baseline" / "mining.attempt-1")
+    table = files.write_parquet(attempt / "in.parquet", pd.DataFrame({"filepath": [str(picture)]}))
+    named = {"model_path": weights, "checkpoint": checkpoint, "input_parquet": table}
+    call = call_in(workspace, reads=(workspace,), writes=attempt, log=attempt / "a.log", overrides=named)
+    job = prepared(workspace, call, SlurmSettings(engine="pyxis"))
+    (words,) = [word for word in shlex.split(container_line(job)) if word.startswith("--container-mounts=")]
+    mounts = words.removeprefix("--container-mounts=").split(",")
+    read = (workspace, weights, checkpoint, elsewhere / "linked", elsewhere / "listed")
+    assert set(mounts) == {*(f"{path}:{path}:ro" for path in read), f"{job.folder}:{job.folder}"}
+    assert mounts[-1] == f"{job.folder}:{job.folder}"
+
+
+def test_what_an_earlier_job_said_in_the_log_is_not_the_word_of_this_ones_container(tmp_path):
+    call = call_in(tmp_path)
+    files.write_text(call.log, "Execution status: PASS\n")
+    job = prepared(tmp_path, call, SlurmSettings(engine="pyxis"))
+    assert last_status(job.work / call.log.name) is None
+    assert last_status(call.log) == "PASS"
+
+
+def test_a_step_is_given_the_cpus_of_its_job_since_it_inherits_none(tmp_path):
+    job = prepared(tmp_path, call_in(tmp_path), SlurmSettings(engine="pyxis", cpus=8))
+    assert " --cpus-per-task=8 " in container_line(job)
+    plain = prepared(tmp_path, call_in(tmp_path), SlurmSettings(engine="pyxis"))
+    assert "--cpus-per-task" not in container_line(plain)
 
 
 @pytest.mark.parametrize("name", ["a:b", "a,b"])

@@ -13,13 +13,16 @@ from deft import files
 from deft.errors import UsageError
 from deft.platforms.base import ToolCall
 from deft.platforms.containers import (
+    HEAD,
     Image,
     container_spec,
     container_words,
     image_of,
+    paths_read,
     weights_are_staged,
 )
 from deft.platforms.credentials import HUB_TOKEN, credential
+from deft.platforms.docker_arguments import mounts_for
 from deft.platforms.embedded import batch_record
 from deft.platforms.slurm.following import SIGNAL_SECONDS_BEFORE_LIMIT
 from deft.platforms.slurm.jobs import Job
@@ -73,7 +76,7 @@ def write_script(
 ) -> None:
     """Write the job's script and what it reads, for its owner alone to change and run."""
     commands, environment = (
-        (_container_commands(job, calls, images), {})
+        (_container_commands(job, calls, settings, images), {})
         if settings.engine == PYXIS
         else (_engine_command(job, calls, settings), _engine_environment())
     )
@@ -108,27 +111,40 @@ def _engine_environment() -> dict[str, str]:
     return {"PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1"}
 
 
-def _container_commands(job: Job, calls: Sequence[ToolCall], images: Mapping[str, Any]) -> Commands:
-    """Run each call as a step in its image, which sees the workspace read-only and the job's folder."""
+def _container_commands(
+    job: Job, calls: Sequence[ToolCall], settings: SlurmSettings, images: Mapping[str, Any]
+) -> Commands:
+    """Run each call as a step in its image, which sees what it reads and the job's folder."""
     commands: Commands = []
     for number, call in enumerate(calls):
-        spec = files.write_yaml(job.folder / f"spec-{number}.yaml", container_spec(call))
-        mounts = [*(_mount(path, ":ro") for path in call.reads), _mount(job.folder)]
+        content = container_spec(call)
+        spec = files.write_yaml(job.folder / f"spec-{number}.yaml", content)
         flags = [
             f"--container-image={enroot_name(image_of(call.category, images))}",
-            f"--container-mounts={','.join(mounts)}",
+            f"--container-mounts={','.join(_mounts(call, content, job))}",
             "--no-container-mount-home",
             "--no-container-remap-root",
         ]
-        words = ["srun", "--ntasks=1", "--kill-on-bad-exit=1", *flags, *container_words(call, spec)]
-        commands.append((call.log, words))
+        files.make_folder(call.log.parent)
+        files.append_line(call.log, f"{HEAD}of job {job.name}\n".encode())
+        step = ["srun", "--ntasks=1", "--kill-on-bad-exit=1", *_cpus(settings)]
+        commands.append((call.log, [*step, *flags, *container_words(call, spec)]))
     return commands
 
 
-def _mount(path: Path, flags: str = "") -> str:
-    if any(sign in str(path) for sign in ":,"):
-        raise UsageError("pyxis cannot mount a folder with a colon or a comma in its path", value=path)
-    return f"{path}:{path}{flags}"
+def _cpus(settings: SlurmSettings) -> list[str]:
+    """Return the job's CPUs for a step: since Slurm 22.05 a step does not inherit them."""
+    return [f"--cpus-per-task={settings.cpus}"] if settings.cpus else []
+
+
+def _mounts(call: ToolCall, spec: Mapping[str, Any], job: Job) -> list[str]:
+    """Return what the call reads, read-only, and the job's folder, as pyxis takes them."""
+    read = [path for path in paths_read(call, spec) if not path.is_relative_to(job.folder)]
+    found = mounts_for(read, job.folder)
+    for path in (path for mount in found for path in (mount.source, mount.target)):
+        if any(sign in str(path) for sign in ":,"):
+            raise UsageError("pyxis cannot mount a folder with a colon or a comma in its path", value=path)
+    return [f"{mount.source}:{mount.target}{'' if mount.writable else ':ro'}" for mount in found]
 
 
 def enroot_name(image: Image) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from deft.errors import StageFailed
+from deft.errors import StageFailed, StateConflict
 from deft.loop import run_loop
 from deft.metrics.kpi import defect_flags, far_at_recall, sweep
+from deft.workspace.rows import read_table
+from deft.workspace.training_spec import images_folder, read_baseline_spec
 from loop_fixtures import SILENT, new_run
 
 
@@ -49,3 +51,24 @@ def test_a_tool_that_leaves_out_the_hard_rows_fails_the_stage(tmp_path, monkeypa
     monkeypatch.setattr(stub, "run", careless)
     with pytest.raises(StageFailed, match=r"scored \d+ rows of \d+"):
         run_loop(run, SILENT)
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_kpi_images_that_were_exchanged_stop_the_evaluation(tmp_path, monkeypatch, when):
+    """Easier pictures of good parts would lower the false alarm rate, and the audit would see their scores."""
+    run, stub = new_run(tmp_path, monkeypatch, max_iterations=1)
+    call, seen = stub.run, []
+
+    def exchanging(calls, progress):
+        call(calls, progress)
+        seen.append(calls[0].action)
+        if (when, calls[0].action) in (("before", "train"), ("while", "inference")):
+            row = read_table(run.workspace.kpi_table).iloc[0]
+            images = images_folder(read_baseline_spec(run.workspace), "infer", run.workspace)
+            image = next((images / row["input_path"]).glob(f"{row['object_name']}*"))
+            image.write_bytes(image.read_bytes() + b"exchanged")
+
+    monkeypatch.setattr(stub, "run", exchanging)
+    with pytest.raises(StateConflict, match=r"images of .*testing_set\.csv"):
+        run_loop(run, SILENT)
+    assert seen == (["train"] if when == "before" else ["train", "inference"])

@@ -22,6 +22,7 @@ from deft.run.evaluation import (
     require_every_score,
 )
 from deft.stages.base import Outcome, Record, Stage, StageContext
+from deft.workspace.image_digests import SCORED, agreed_images
 from deft.workspace.training_spec import images_folder, inference_spec, read_baseline_spec
 
 SPEC = "inference_spec.yaml"
@@ -45,6 +46,7 @@ class Evaluate(Stage):
 
     def parameters(self, context: StageContext) -> Record:
         return {
+            "images": agreed_images(context.plan, context.run.workspace, SCORED),
             "target": context.plan["target"],
             "promotion": _rule(context),
             "incumbent": context.state.get("incumbent"),
@@ -53,6 +55,7 @@ class Evaluate(Stage):
     def work(self, context: StageContext, folder: Path) -> Outcome:
         kinds = compared_checkpoints(context.figures(context.phase.name))
         self._score(context, folder, kinds)
+        agreed_images(context.plan, context.run.workspace, SCORED)  # nor were they exchanged while scored
         for kind in kinds:
             for side, (table, _) in _sides(context).items():
                 require_every_score(_side_folder(folder, kind, side) / SCORES, table)

@@ -225,6 +225,30 @@ def test_a_job_that_goes_on_is_not_said_to_be_ended_and_the_next_stop_ends_it(st
     assert stage.platform.end(run) == [left.name]
 
 
+def test_an_order_that_slurm_refused_is_told_though_the_job_is_gone(stage, left, slurm):
+    slurm.answer("scancel", f"printf '%s\\0' --name={left.name} >>{slurm.folder}/scancel.ended; exit 1")
+    run = RunFolder(stage.folder / RUN)
+    with pytest.raises(EnvironmentMissing, match=left.name):
+        stage.platform.end(run)
+    assert stage.platform.end(run) == []
+
+
+def test_the_token_of_a_job_that_ended_by_itself_is_taken_back_as_well(stage, left, slurm):
+    slurm.answer("squeue", "true")
+    left.lend_token("hf_secret")
+    assert stage.platform.end(RunFolder(stage.folder / RUN)) == []
+    assert not (left.folder / "hub-token").exists()
+
+
+def test_a_job_of_other_inputs_that_goes_on_is_not_forgotten(stage, left, slurm):
+    works = (slurm.folder / "scancel").read_text()
+    slurm.answer("scancel", "exit 1")
+    slurm.answer("sbatch", RUN_IN_FOLDER)
+    stage.run(CallIdentity(RUN, "baseline", "rca", 1, "another key"))
+    (slurm.folder / "scancel").write_text(works)
+    assert stage.platform.end(RunFolder(stage.folder / RUN)) == [left.name]
+
+
 def test_a_controller_that_does_not_answer_leaves_a_stop_undone_and_says_so(stage, left, slurm):
     slurm.answer("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
     with pytest.raises(EnvironmentMissing, match="Unable to contact") as missing:

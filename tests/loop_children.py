@@ -22,7 +22,7 @@ from deft.loop import run_loop
 from deft.platforms import embedded
 from deft.platforms.base import ToolCall
 from deft.progress import parse_progress_line
-from deft.run import spot_check
+from deft.run import state
 from deft.run.log import LoopLog
 from deft.stages import base
 from deft.workspace.layout import RunFolder
@@ -147,8 +147,7 @@ def _before_note(patch: pytest.MonkeyPatch, killer: Killer) -> None:
 
 
 def _before_state(patch: pytest.MonkeyPatch, killer: Killer) -> None:
-    for module in (base, spot_check):
-        patch.setattr(module, "write_state", killer.before(module.write_state))
+    patch.setattr(state, "_replace", killer.before(state._replace))
 
 
 HOOKS: dict[str, Callable[[pytest.MonkeyPatch, Killer], None]] = {
@@ -166,9 +165,7 @@ HOOKS: dict[str, Callable[[pytest.MonkeyPatch, Killer], None]] = {
         base.Stage, "_record", killer.before(base.Stage._record)
     ),
     "before the state": _before_state,
-    "after the state": lambda patch, killer: patch.setattr(
-        base, "write_state", killer.after(base.write_state)
-    ),
+    "after the state": lambda patch, killer: patch.setattr(state, "_replace", killer.after(state._replace)),
     "before the note": _before_note,
 }
 

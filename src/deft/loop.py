@@ -75,7 +75,7 @@ def _bring_state_up_to(run: RunFolder, plan: Record, entries: list[Record]) -> N
     """Fold anew where a kill or a power cut after the last log line left an older state, or none."""
     wanted = files.json_text(fold(plan, entries)).encode()
     if not run.state.is_file() or run.state.read_bytes() != wanted:
-        write_state(run, plan, entries)
+        write_state(run, plan)
 
 
 def _stage(name: str, entries: list[Record], plan: Record) -> Stage:

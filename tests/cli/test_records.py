@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from deft.cli.main import main
+from deft.loop import run_loop
+from deft.run.audit import audit_run
+from loop_fixtures import SILENT, new_run
 
 TRAIN = ["--iter-label", "baseline", "--stage", "train", "--status", "ok", "--summary", "trained"]
 
@@ -100,8 +103,8 @@ def test_a_stage_out_of_order_is_a_conflict_and_an_unknown_one_a_usage_error(tmp
     assert main([*log, *TRAIN, "--duration-sec", "-1"]) == 2
 
 
-def transcript(path: Path, log: Path) -> Path:
-    moment = json.loads(log.read_text().splitlines()[0])["ts"]
+def transcript(path: Path, log: Path, line: int = 1) -> Path:
+    moment = json.loads(log.read_text().splitlines()[line - 1])["ts"]
     usage = {
         "input_tokens": 5,
         "output_tokens": 7,
@@ -136,6 +139,18 @@ def test_tokens_are_shown_without_writing_and_recorded_once(
     assert main(words) == 0
     assert main(words) == 0
     assert len(log.read_text().splitlines()) == 2
+
+
+def test_the_state_of_a_planned_run_takes_its_tokens_with_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = new_run(tmp_path, monkeypatch, max_iterations=1)
+    run_loop(run, SILENT)
+    replies = transcript(tmp_path / "t.jsonl", run.log, line=2)
+    assert main(["align-token-usage", "--log-path", str(run.log), "--transcript", str(replies)]) == 0
+    train = json.loads(run.state.read_text())["iterations"]["baseline"]["stages"]["train"]
+    assert train["tokens"]["n_messages"] == 1
+    assert audit_run(run)["status"] == "agrees"
 
 
 def test_a_missing_log_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

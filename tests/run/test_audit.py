@@ -187,6 +187,50 @@ def test_a_hand_over_by_hand_is_redone_like_any_other(run):
     assert files.read_json(run.state)["stop_reason"] == "max_iterations"
 
 
+def audit_note(run: RunFolder, audited: dict) -> dict:
+    """Return a note as the audit writes it, with these values."""
+    last = entries_of(run)[-1]
+    note = {"kind": "note", "stage": "audit", "status": "ok", "evidence": [], "attempt": 1}
+    return {**last, **note, "outcome": {"audited": audited}}
+
+
+def better_figures(run: RunFolder, step: str) -> tuple[str, dict]:
+    entry = entry_of(run, step)
+    return str(entry["seq"]), {**entry["outcome"]["values"], "far_pct": 0.0, "target_met": True}
+
+
+@pytest.mark.parametrize("step", ["baseline/evaluate", "iter2/evaluate"])
+def test_a_forged_confirmation_of_a_stage_of_the_loop_is_refused_and_says_nothing(run, step):
+    reseal(run)
+    number, values = better_figures(run, step)
+    before = files.read_json(run.state)["iterations"]
+    reseal(run, [*entries_of(run), audit_note(run, {number: values})])
+    assert files.read_json(run.state)["iterations"] == before
+    refused(run, "audit order", f"entry {number} is no stage logged by hand")
+
+
+def test_a_forged_confirmation_of_what_was_logged_by_hand_is_refused(run):
+    _, values = better_figures(run, "baseline/evaluate")
+    logged_by_hand(run)
+    number = next(str(entry["seq"]) for entry in entries_of(run) if entry["stage"] == "evaluate")
+    audit_run(run)
+    honest = entries_of(run)
+    reseal(run, [*honest, audit_note(run, {number: values})])
+    refused(run, "baseline/evaluate far_pct", f"line {len(honest) + 1}", "recorded 0.0")
+    reseal(run, [*honest[:-1], audit_note(run, {number: values}), honest[-1]])
+    refused(run, "baseline/evaluate far_pct", f"line {len(honest)}", "recorded 0.0")
+
+
+def test_a_later_confirmation_is_no_evidence_for_what_came_before_it(run):
+    """The lie itself is named: nothing is redone from it on the way there."""
+    number = str(logged_by_hand(run)[0])
+    audit_run(run)
+    *claimed, note = entries_of(run)
+    note["outcome"]["audited"][number]["best_ckpt_path"] = "/forged.pth"
+    reseal(run, [*claimed, note])
+    refused(run, "baseline/train best_ckpt_path", "/forged.pth")
+
+
 def test_a_busy_run_is_not_written_to(run):
     logged_by_hand(run)
     with RunLock(run), pytest.raises(RunBusy):
@@ -222,6 +266,42 @@ def test_a_seeded_baseline_agrees_while_its_checkpoint_is_the_plans(seeded, tmp_
     assert any("automl.pth" in sentence for sentence in audit_run(seeded)["not_checked"])
     checkpoint.write_bytes(content + b" ")
     refused(seeded, "baseline/train seed", "automl.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"far_pct": 0.0}, "far_pct"),
+        ({"best_ckpt_path": "/other.pth"}, "best_ckpt_path"),
+        ({"latest_ckpt_path": "/other.pth"}, "latest_ckpt_path"),
+        ({"training_spec": "/other.yaml"}, "training_spec"),
+        ({"warm_start_from": "iter9"}, "warm_start_from"),
+    ],
+)
+def test_a_seed_is_exactly_what_the_plan_says(seeded, change, words):
+    entries = entries_of(seeded)
+    next(entry for entry in entries if entry["kind"] == "note")["outcome"]["seeded"].update(change)
+    reseal(seeded, entries)
+    refused(seeded, f"baseline/train seed {words}")
+
+
+def test_a_second_seed_changes_no_figure_and_is_refused(seeded):
+    reseal(seeded)
+    before = files.read_json(seeded.state)["iterations"]
+    entries = entries_of(seeded)
+    forged = next(entry for entry in entries if entry["kind"] == "note")
+    for where in ({"iter": "iter1", "stage": "remark"}, {}):
+        outcome = {"seeded": {"far_pct": 0.0, "target_met": True}}
+        reseal(seeded, [*entries, {**forged, **where, "outcome": outcome}])
+        assert files.read_json(seeded.state)["iterations"] == before
+        refused(seeded, "order", "baseline")
+
+
+def test_a_seed_where_the_plan_names_none_is_refused(run):
+    approval, *rest = entries_of(run)
+    note = {**approval, "kind": "note", "stage": "train", "evidence": [], "outcome": {"seeded": {}}}
+    reseal(run, [approval, note, *rest])
+    refused(run, "baseline/train order", "names no baseline")
 
 
 def test_the_seeded_checkpoint_is_no_result_of_a_later_training(seeded, tmp_path):

@@ -64,6 +64,14 @@ def test_a_manual_entry_of_a_planned_run_completes_no_stage(approved: RunFolder)
     assert state["iterations"] == {}
 
 
+def test_another_log_inside_a_planned_run_does_not_become_its_state(approved: RunFolder) -> None:
+    before = approved.state.read_bytes()
+    other = approved.root / "notes" / "loop_log.jsonl"
+    assert log_stage(other, ENTRY)["seq"] == 1
+    assert len(other.read_text().splitlines()) == 1
+    assert approved.state.read_bytes() == before
+
+
 def test_a_folder_without_a_plan_is_logged_to_as_before(tmp_path: Path) -> None:
     log = tmp_path / "new" / "loop_log.jsonl"
     assert log_stage(log, ENTRY)["seq"] == 1

@@ -8,6 +8,7 @@ from deft import files
 from deft.errors import InputRefused, StateConflict
 from deft.loop import run_loop
 from deft.preflight.plan import make_plan
+from deft.run.by_hand import log_stage
 from deft.run.gate import approve, open_run, remember_drawn, save_pending
 from deft.run.log import read
 from loop_fixtures import SETTINGS, SILENT, TARGET, new_run, use_stub
@@ -35,6 +36,15 @@ def test_a_seeded_baseline_starts_at_evaluate_and_is_the_first_warm_start(seeded
     assert [call.name for call in stub.calls].count("visual_changenet train") == 1
     spec = files.read_yaml(run.phase("iter1").training_spec)
     assert spec["train"]["pretrained_model_path"] == str(checkpoint)
+
+
+def test_no_stage_by_hand_comes_before_the_checkpoint_and_the_run_still_starts(seeded):
+    run, _, _ = seeded
+    entry = {"iter": "baseline", "stage": "train", "status": "error", "summary": "mine"}
+    with pytest.raises(StateConflict, match="not recorded yet"):
+        log_stage(run.log, entry)
+    assert run_loop(run, SILENT) == "complete"
+    assert [entry["kind"] for entry in read(run.log)].count("manual") == 0
 
 
 def test_a_checkpoint_that_changed_since_the_approval_is_refused(seeded):

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from deft import files
-from deft.errors import Corruption
+from deft.errors import Corruption, RunBusy
+from deft.run import log as log_module
+from deft.run import state as state_module
 from deft.run.log import LoopLog, read
-from deft.run.state import fold, read_plan, rebuild, write_state
+from deft.run.state import append_and_fold, fold, read_plan, rebuild, write_state
 from deft.workspace.layout import RunFolder
 
 Entry = dict[str, Any]
@@ -172,9 +174,24 @@ def test_what_was_logged_by_hand_changes_nothing_until_it_is_audited(
 
 
 def test_a_seeded_baseline_shows_as_trained(log: LoopLog, note: Make, plan: dict[str, Any]) -> None:
-    log.append(note(seeded={"best_ckpt_path": "/automl.pth", "source": "automl_phase1"}))
+    plan["baseline"] = {"checkpoint": "/automl.pth", "sha256": "0" * 64}
+    files.write_json(log.path.with_name("plan.json"), plan)
+    log.append({**note(seeded={"best_ckpt_path": "/automl.pth"}), "stage": "train"})
     phase = fold(plan, log.read())["iterations"]["baseline"]
     assert (phase["stage_completed"], phase["best_ckpt_path"]) == ("train", "/automl.pth")
+    assert fold({**plan, "baseline": None}, log.read())["iterations"] == {}
+
+
+def test_forged_notes_leave_the_figures_of_a_stage(
+    log: LoopLog, stage: Make, note: Make, plan: dict[str, Any]
+) -> None:
+    log.append(stage("baseline/train", val_loss=0.5))
+    (entry,) = log.read()
+    better = {"val_loss": 0.0}
+    notes = [note(audited={"1": better}), {**note(seeded=better), "stage": "train"}]
+    sealed = [{**forged, "seq": 2, "ts": entry["ts"], "sha256": "0" * 64} for forged in notes]
+    state = fold({**plan, "baseline": {"checkpoint": "/x.pth"}}, [entry, *sealed])
+    assert state["iterations"]["baseline"]["val_loss"] == 0.5
 
 
 def test_a_plan_that_leaves_settings_out_still_folds(plan: dict[str, Any]) -> None:
@@ -201,11 +218,40 @@ def test_a_deleted_state_comes_back_to_the_byte(
     files.write_json(run.plan, plan)
     for step in ("baseline/train", "baseline/evaluate", "baseline/rca"):
         log.append(stage(step, far_pct=0.1 + 0.2, val_loss=1e-7))
-    write_state(run, plan, log.read())
+    write_state(run, plan)
     before = run.state.read_bytes()
     run.state.write_text("{}")
     rebuild(run)
     assert run.state.read_bytes() == before
+
+
+@pytest.mark.parametrize("step", ["fold", "_replace"])
+@pytest.mark.parametrize("way", ["append_and_fold", "write_state"])
+def test_no_other_line_comes_between_a_line_and_its_state(
+    run: RunFolder,
+    log: LoopLog,
+    note: Make,
+    plan: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    way: str,
+) -> None:
+    log.append(note())
+    work = getattr(state_module, step)
+    tried = []
+
+    def overtaken(*given: Any) -> Any:
+        with pytest.raises(RunBusy):
+            LoopLog(run.log).append(note("overtakes"))
+        tried.append(given)
+        return work(*given)
+
+    monkeypatch.setattr(log_module, "LOCK_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(state_module, step, overtaken)
+    state = write_state(run, plan) if way == "write_state" else append_and_fold(run, plan, log, note())[1]
+    assert len(tried) == 1
+    assert files.read_json(run.state) == state
+    assert state["log"]["seq"] == len(log.read())
 
 
 @pytest.mark.parametrize("content", ["null", "{}", '{"settings": []}', "[" * 100_000])
@@ -220,7 +266,7 @@ def test_a_state_that_breaks_its_schema_is_not_written(
 ) -> None:
     log.append(stage("baseline/train", far_pct="good"))
     with pytest.raises(Corruption, match=r"\$\.iterations\.baseline\.far_pct"):
-        write_state(run, plan, log.read())
+        write_state(run, plan)
     assert not run.state.exists()
 
 

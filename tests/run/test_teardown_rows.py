@@ -100,7 +100,7 @@ def test_b18_the_original_counted_each_row_of_a_reply_and_older_sessions(
     (project / "s.jsonl").write_text("\n".join(lines))
     (project / "s" / "subagents" / "a.jsonl").write_text(lines[-1].replace("reply", "subagent's reply"))
     assert project_slug("/tmp/my_proj.v2") == project.name
-    record = align_token_usage(log.path, transcript_files(project))[1]
+    record = align_token_usage(log.path, transcript_files(project), append=log.append)[1]
     assert (record["n_messages"], record["output"]) == (2, 20)
     assert len(read_messages(transcript_files(project))) == 3
 
@@ -160,8 +160,8 @@ def test_h9_the_original_turned_a_failed_commit_into_a_good_one(
 def test_the_original_s_return_codes_for_tokens_are_refusals_of_input(log: LoopLog, tmp_path: Path) -> None:
     """It returned 2 for a missing transcript and 3 when nothing was attributed; both are exit 3 here."""
     with pytest.raises(InputRefused) as missing:
-        align_token_usage(tmp_path / "none.jsonl", [])
+        align_token_usage(tmp_path / "none.jsonl", [], append=pytest.fail)
     log.path.touch()
     with pytest.raises(InputRefused) as nothing:
-        align_token_usage(log.path, [])
+        align_token_usage(log.path, [], append=log.append)
     assert missing.value.exit_code == nothing.value.exit_code == 3

@@ -149,7 +149,7 @@ def test_each_reply_falls_to_the_stage_that_ended_after_it(two_stages: LoopLog, 
         row("after the note", "03:06:30.000", 8),
         row("too late", "03:07:05.001", 1000),
     )
-    usage = align_token_usage(two_stages.path, [path])
+    usage = align_token_usage(two_stages.path, [path], append=two_stages.append)
     assert {seq: record["output"] for seq, record in usage.items()} == {2: 3, 4: 12}
 
 
@@ -160,7 +160,7 @@ def test_a_summary_adds_up_and_the_context_is_the_main_conversation_s(
     agent = transcript(
         tmp_path / "s" / "subagents" / "x.jsonl", row("b", "03:04:40.000", 2).replace("100", "9")
     )
-    assert align_token_usage(two_stages.path, [path, agent])[2] == {
+    assert align_token_usage(two_stages.path, [path, agent], append=two_stages.append)[2] == {
         "n_messages": 2,
         "input": 20,
         "output": 3,
@@ -178,7 +178,9 @@ def test_without_an_approval_the_plan_s_time_is_the_lower_bound(
 ) -> None:
     log.append(stage("baseline/train"))
     path = transcript(tmp_path / "s.jsonl", row("a", "03:00:00.000", 1), row("b", "03:00:01.000", 2))
-    usage = align_token_usage(log.path, [path], created_at="2026-01-02T03:00:00Z", dry_run=True)
+    usage = align_token_usage(
+        log.path, [path], append=log.append, created_at="2026-01-02T03:00:00Z", dry_run=True
+    )
     assert usage[1]["output"] == 2
 
 
@@ -187,7 +189,7 @@ def test_without_approval_and_plan_the_first_stage_s_own_duration_is(
 ) -> None:
     log.append(stage("baseline/train"))  # 7 seconds, ended 03:04:05
     path = transcript(tmp_path / "s.jsonl", row("old", "03:03:57.000", 1), row("b", "03:03:59.000", 2))
-    assert align_token_usage(log.path, [path])[1]["output"] == 2
+    assert align_token_usage(log.path, [path], append=log.append)[1]["output"] == 2
 
 
 def test_a_clock_that_went_backwards_counts_nothing_twice(tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_usage_is_a_note_and_no_written_line_changes(
 ) -> None:
     before = two_stages.path.read_bytes()
     path = transcript(tmp_path / "s.jsonl", row("a", "03:04:30.000", 1))
-    usage = align_token_usage(two_stages.path, [path])
+    usage = align_token_usage(two_stages.path, [path], append=two_stages.append)
     assert two_stages.path.read_bytes().startswith(before)
     entries = read(two_stages.path)
     assert entries[-1]["kind"] == "note"
@@ -220,31 +222,31 @@ def test_usage_is_a_note_and_no_written_line_changes(
 def test_a_dry_run_and_a_repetition_write_nothing(two_stages: LoopLog, tmp_path: Path) -> None:
     path = transcript(tmp_path / "s.jsonl", row("a", "03:04:30.000", 1))
     before = two_stages.path.read_bytes()
-    align_token_usage(two_stages.path, [path], dry_run=True)
+    align_token_usage(two_stages.path, [path], append=two_stages.append, dry_run=True)
     assert two_stages.path.read_bytes() == before
-    align_token_usage(two_stages.path, [path])
+    align_token_usage(two_stages.path, [path], append=two_stages.append)
     after = two_stages.path.read_bytes()
-    align_token_usage(two_stages.path, [path])
+    align_token_usage(two_stages.path, [path], append=two_stages.append)
     assert two_stages.path.read_bytes() == after
 
 
 def test_a_longer_transcript_overrules_the_note_before(two_stages: LoopLog, tmp_path: Path) -> None:
     path = transcript(tmp_path / "s.jsonl", row("a", "03:04:30.000", 1))
-    align_token_usage(two_stages.path, [path])
+    align_token_usage(two_stages.path, [path], append=two_stages.append)
     transcript(path, row("a", "03:04:30.000", 1), row("b", "03:04:31.000", 5))
-    align_token_usage(two_stages.path, [path])
+    align_token_usage(two_stages.path, [path], append=two_stages.append)
     assert token_table(read(two_stages.path))[2]["output"] == 6
 
 
 def test_nothing_attributed_is_refused(two_stages: LoopLog, tmp_path: Path) -> None:
     path = transcript(tmp_path / "s.jsonl", row("a", "01:00:00.000", 1))
     with pytest.raises(InputRefused, match="no reply in the transcripts"):
-        align_token_usage(two_stages.path, [path])
+        align_token_usage(two_stages.path, [path], append=two_stages.append)
     with pytest.raises(InputRefused, match="log does not exist"):
-        align_token_usage(tmp_path / "none.jsonl", [path])
+        align_token_usage(tmp_path / "none.jsonl", [path], append=pytest.fail)
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(InputRefused, match="no reply"):
-        align_token_usage(tmp_path / "empty.jsonl", [path])
+        align_token_usage(tmp_path / "empty.jsonl", [path], append=pytest.fail)
 
 
 def test_usage_that_the_original_wrote_into_a_line_is_read() -> None:

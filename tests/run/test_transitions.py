@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from deft.errors import StateConflict, UsageError
+from deft import files
+from deft.errors import Corruption, StateConflict, UsageError
 from deft.run.log import LoopLog
 from deft.run.transitions import (
     ORDER_BASELINE,
     ORDER_ITERATION,
     STAGES,
+    audited_values,
     check_transition,
     completed,
     next_attempt,
@@ -221,7 +223,83 @@ def test_a_stage_logged_by_hand_keeps_the_order_too(log: LoopLog, stage: Make) -
 def test_a_baseline_that_came_trained_starts_at_evaluate(
     log: LoopLog, stage: Make, note: Make, plan: dict[str, Any]
 ) -> None:
-    log.append({**note(seeded={"best_ckpt_path": "/automl/best.pth"}), "stage": "train"})
+    log.append(seed(log, note, plan))
     assert next_stage(log.read(), plan) == ("baseline", "evaluate")
     log.append(stage("baseline/evaluate"))
     assert completed(log.read())[0] == ("baseline", "train")
+
+
+def seed(log: LoopLog, note: Make, plan: dict[str, Any]) -> Entry:
+    """Return the note of a baseline that came trained, after writing a plan that names it."""
+    plan["baseline"] = {"checkpoint": "/automl/best.pth", "sha256": "0" * 64}
+    files.write_json(log.path.with_name("plan.json"), plan)
+    return {**note(seeded={"best_ckpt_path": "/automl/best.pth"}), "stage": "train"}
+
+
+def test_a_note_confirms_nothing_but_what_was_logged_by_hand_before_it(
+    log: LoopLog, stage: Make, note: Make
+) -> None:
+    log.append(stage("baseline/train"))
+    log.append(stage("baseline/evaluate", "error", kind="manual"))
+    for name in ("1", "2", "3", "4", "x"):
+        with pytest.raises(StateConflict, match=f"entry {name} is no stage logged by hand"):
+            log.append(note(audited={name: {"target_met": True}}))
+    claim = stage("baseline/evaluate", kind="manual", attempt=2)
+    with pytest.raises(StateConflict, match="only a note can confirm"):
+        log.append({**claim, "outcome": {"audited": {}}})
+    log.append(claim)
+    assert log.append(note(audited={"3": {"target_met": True}}))["seq"] == 4
+
+
+def test_a_forged_confirmation_of_a_stage_leaves_its_values(stage: Make, note: Make) -> None:
+    claim = stage("baseline/rca", kind="manual")
+    entries = [stage("baseline/train"), note(audited={"1": {"far_pct": 0}, "3": {}}), claim]
+    for number, entry in enumerate(entries, start=1):
+        entry["seq"] = number
+    assert audited_values(entries) == {}
+    assert audited_values([*entries, {**note(audited={"3": {"x": 1}}), "seq": 4}]) == {3: {"x": 1}}
+    assert audited_values([*entries, {**claim, "outcome": {"audited": {"3": {"x": 1}}}}]) == {}
+
+
+def test_a_baseline_comes_trained_once_and_before_any_stage(
+    log: LoopLog, stage: Make, note: Make, plan: dict[str, Any]
+) -> None:
+    trained = seed(log, note, plan)
+    for step in ("baseline/train", "baseline/evaluate"):
+        for kind in ("stage", "manual"):
+            with pytest.raises(StateConflict, match="checkpoint is not recorded yet"):
+                log.append(stage(step, kind=kind))
+    for change in ({"iter": "iter1"}, {"stage": "evaluate"}, {"status": "error"}, {"kind": "approval"}):
+        with pytest.raises(StateConflict, match="only a note of baseline/train"):
+            log.append({**trained, **change})
+    log.append(trained)
+    with pytest.raises(StateConflict, match="comes trained once"):
+        log.append(trained)
+    log.append(stage("baseline/evaluate"))
+    with pytest.raises(StateConflict, match="comes trained once"):
+        log.append(trained)
+
+
+def test_a_baseline_of_which_the_plan_says_nothing_does_not_come_trained(
+    log: LoopLog, note: Make, plan: dict[str, Any]
+) -> None:
+    trained = seed(log, note, plan)
+    files.write_json(log.path.with_name("plan.json"), {**plan, "baseline": None})
+    with pytest.raises(StateConflict, match="names no baseline that came trained"):
+        log.append(trained)
+    log.path.with_name("plan.json").unlink()
+    with pytest.raises(StateConflict, match="names no baseline that came trained"):
+        log.append(trained)
+
+
+def test_a_plan_that_is_none_stops_the_log_where_a_stage_depends_on_it(log: LoopLog, stage: Make) -> None:
+    log.path.with_name("plan.json").write_text("{}")
+    with pytest.raises(Corruption, match="plan"):
+        log.append(stage("baseline/train"))
+
+
+def test_a_forged_second_seed_completes_no_stage(stage: Make, note: Make) -> None:
+    trained = {**note(seeded={}), "stage": "train"}
+    assert completed([trained, {**trained, "iter": "iter1"}, dict(trained)]) == [("baseline", "train")]
+    assert completed([{**trained, "iter": "iter1"}]) == []
+    assert completed([stage("baseline/train", "error"), trained]) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def align_token_usage(
     log_path: Path, transcripts: tuple[Path, ...], project_dir: Path | None, cwd: Path | None, dry_run: bool
 ) -> None:
     """Attribute the tokens of a client's transcripts to the stages of a log, as one note in it."""
-    from deft.run.by_hand import guarding_run, require_guard
+    from deft.run.by_hand import append, guarding_run, require_guard
     from deft.run.state import read_plan
     from deft.run.tokens import align_token_usage as align
     from deft.run.tokens import project_folder, transcript_files, with_subagents
@@ -114,7 +115,8 @@ def align_token_usage(
     created_at = read_plan(run)["created_at"] if run else None
     named = [path for transcript in transcripts for path in with_subagents(transcript)]
     chosen = named or transcript_files(project_dir or project_folder(cwd or Path.cwd()))
-    usage = align(log_path, chosen, created_at=created_at, dry_run=dry_run)
+    write = partial(append, log_path)
+    usage = align(log_path, chosen, append=write, created_at=created_at, dry_run=dry_run)
     say_unguarded(guarded, log_path.parent)
     stages = {str(seq): record for seq, record in usage.items()}
     emit({"status": "shown" if dry_run else "recorded", "stages": stages}, _usage_text)

@@ -27,9 +27,9 @@ from deft.run.audit_records import (
     workspace_of,
 )
 from deft.run.lock import RunLock
-from deft.run.log import LoopLog, read
-from deft.run.state import fold, write_state
-from deft.run.transitions import audited_values, values_of
+from deft.run.log import LoopLog
+from deft.run.state import append_and_fold, fold
+from deft.run.transitions import audited_values, confirmations, values_of
 from deft.workspace.layout import RunFolder, Workspace
 
 Record = dict[str, Any]
@@ -58,14 +58,15 @@ def audit_run(run: RunFolder) -> Record:
         plan, entries = read_run(run, tally)
     audit = _Audit(run, plan, entries, workspace_of(run, plan, tally), tally)
     stages = [entry for entry in entries if audit.check(entry)]
-    if audit.confirmed:
-        _confirm(run, plan, entries[-1], audit.confirmed)
+    confirmed = audit.confirmed()
+    if confirmed:
+        _confirm(run, plan, entries[-1], confirmed)
     return {
         "status": "agrees",
         "run": str(run.root),
         "checked": tally.checked,
         "stages": len(stages),
-        "audited": sorted(audit.confirmed),
+        "audited": sorted(confirmed),
         "not_checked": tally.not_checked,
     }
 
@@ -79,8 +80,7 @@ class _Audit:
         self.run, self.plan, self.entries = run, plan, entries
         self.workspace, self.tally = workspace, tally
         self.removed = removed_files(run, entries)
-        self.audited = audited_values(entries)
-        self.confirmed: dict[int, Record] = {}
+        self.by_hand: dict[int, Record] = {}
 
     def check(self, entry: Entry) -> bool:
         """Check one entry; say whether it was a completed stage."""
@@ -96,21 +96,32 @@ class _Audit:
     def _check_note(self, entry: Entry) -> None:
         check_note(self.run, entry, self.tally)
         if "seeded" in entry["outcome"]:
-            check_seed(self.plan, entry, self.tally)
+            check_seed(self.run, self.plan, entry, self.tally)
+        for name, recorded in confirmations(entry).items():
+            stage = self.entries[int(name) - 1]
+            self._agree(stage, entry, recorded, self.by_hand[stage["seq"]])
 
     def _check_stage(self, entry: Entry) -> None:
-        by_hand = entry["kind"] == "manual"
-        if by_hand:
+        if entry["kind"] == "manual":
             folder, hashes = _by_hand(self.run, entry)
-        else:
-            folder, hashes = check_manifest(self.run, self.plan, entry, self.removed, self.tally)
-        found = REDO[entry["stage"]](self._evidence(entry, folder, hashes))
-        if by_hand and entry["seq"] not in self.audited:
-            self.confirmed[entry["seq"]] = found
+            self.by_hand[entry["seq"]] = REDO[entry["stage"]](self._evidence(entry, folder, hashes))
             return
-        recorded = self.audited[entry["seq"]] if by_hand else values_of(entry)
-        where = f"{entry['iter']}/{entry['stage']}"
-        self.tally.agree(where, f"loop_log.jsonl line {entry['seq']}", recorded, found)
+        folder, hashes = check_manifest(self.run, self.plan, entry, self.removed, self.tally)
+        found = REDO[entry["stage"]](self._evidence(entry, folder, hashes))
+        self._agree(entry, entry, values_of(entry), found)
+
+    def _agree(self, stage: Entry, line: Entry, recorded: Record, found: Record) -> None:
+        """Compare what a line says that a stage found with what this audit found."""
+        where = f"{stage['iter']}/{stage['stage']}"
+        self.tally.agree(where, f"loop_log.jsonl line {line['seq']}", recorded, found)
+
+    def confirmed(self) -> dict[int, Record]:
+        """Return what was found about stages logged by hand of which no line before it tells."""
+        return self._unconfirmed(self.entries)
+
+    def _unconfirmed(self, entries: list[Entry]) -> dict[int, Record]:
+        known = audited_values(entries)
+        return {seq: found for seq, found in self.by_hand.items() if seq not in known}
 
     def _evidence(self, entry: Entry, folder: Path, hashes: dict[str, str]) -> Evidence:
         before = self._before(entry)
@@ -128,9 +139,12 @@ class _Audit:
         )
 
     def _before(self, entry: Entry) -> list[Entry]:
-        """Return the entries before one, with what this audit already found out about those by hand."""
+        """Return the entries before one, with what this audit already found out about those by hand.
+
+        Nothing that a later line says of them is among it: that is still to be compared.
+        """
         before = self.entries[: entry["seq"] - 1]
-        values = {str(seq): found for seq, found in {**self.audited, **self.confirmed}.items()}
+        values = {str(seq): found for seq, found in self._unconfirmed(before).items()}
         return [*before, {**before[-1], "kind": "note", "evidence": [], "outcome": {"audited": values}}]
 
 
@@ -177,5 +191,4 @@ def _confirm(run: RunFolder, plan: Record, last: Entry, confirmed: dict[int, Rec
         "outcome": {"audited": {str(seq): values for seq, values in sorted(confirmed.items())}},
     }
     with RunLock(run):
-        LoopLog(run.log).append(note)
-        write_state(run, plan, read(run.log))
+        append_and_fold(run, plan, LoopLog(run.log), note)

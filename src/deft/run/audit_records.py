@@ -16,9 +16,10 @@ from deft.run.audit_evidence import RESTORE, Tally, disagreement
 from deft.run.log import read
 from deft.run.manifests import MANIFEST, verify_manifest
 from deft.run.places import Places
+from deft.run.seeding import seeded_spec, seeded_values
 from deft.run.spot_check import ANSWERS, SAMPLES
 from deft.run.state import fold
-from deft.run.transitions import check_entry
+from deft.run.transitions import STAGE_KINDS, check_entry
 from deft.schemas import validate
 from deft.workspace.layout import RunFolder, Workspace
 
@@ -50,22 +51,21 @@ def read_run(run: RunFolder, tally: Tally) -> tuple[Record, list[Entry]]:
     for entry in entries:
         validate(entry, "log_entry")
         tally.checked += 1
-    _check_order(entries)
+    _check_order(plan, entries)
     _check_approval(run, plan, entries, tally)
     _check_state(run, plan, entries, tally)
     return plan, entries
 
 
-def _check_order(entries: Sequence[Entry]) -> None:
+def _check_order(plan: Record, entries: Sequence[Entry]) -> None:
     """Replay the log under the table of transitions, which a rewritten chain cannot evade."""
     for position, entry in enumerate(entries):
-        if entry["kind"] not in ("stage", "manual"):
-            continue
         where, line = f"{entry['iter']}/{entry['stage']}", f"loop_log.jsonl line {entry['seq']}"
-        if not any(other["kind"] == "approval" for other in entries[:position]):
+        approved = any(other["kind"] == "approval" for other in entries[:position])
+        if entry["kind"] in STAGE_KINDS and not approved:
             raise disagreement(f"{where} order", line, where, "no approval before it")
         try:
-            check_entry(entries[:position], entry)
+            check_entry(entries[:position], entry, plan)
         except (StateConflict, UsageError) as fault:
             raise disagreement(f"{where} order", line, where, fault.fact) from None
         failed = _failures(entries[:position], entry)
@@ -205,15 +205,14 @@ def _check_verdicts(entry: Entry, path: Path, tally: Tally) -> None:
     tally.agree(f"{entry['iter']}/spot_check verdicts", path.name, recorded, found)
 
 
-def check_seed(plan: Record, entry: Entry, tally: Tally) -> None:
-    """Compare a baseline that came trained with the checkpoint that the plan names."""
-    seed, values = plan.get("baseline") or {}, entry["outcome"]["seeded"]
-    where, path = "baseline/train seed", Path(str(seed.get("checkpoint")))
-    tally.agree(where, "loop_log.jsonl", values["best_ckpt_path"], str(path))
+def check_seed(run: RunFolder, plan: Record, entry: Entry, tally: Tally) -> None:
+    """Compare the whole record of a baseline that came trained with the plan, and its checkpoint too."""
+    seed, where = plan["baseline"], "baseline/train seed"
+    agreed = seeded_values(seed, Places.of(run, plan).recorded(seeded_spec(run)))
+    tally.agree(where, f"loop_log.jsonl line {entry['seq']}", entry["outcome"]["seeded"], agreed)
+    path = Path(seed["checkpoint"])
+    tally.checkpoints[seed["sha256"]] = str(path)
     if path.is_file():
-        found = files.sha256_of_file(path)
-        tally.agree(where, str(path), seed["sha256"], found)
-        tally.checkpoints[found] = str(path)
+        tally.agree(where, str(path), seed["sha256"], files.sha256_of_file(path))
     else:
         tally.skip(f"the checkpoint that the run started from: {path} is not here")
-        tally.checkpoints[seed["sha256"]] = str(path)

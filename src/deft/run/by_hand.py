@@ -16,7 +16,7 @@ from deft.errors import InputRefused, StateConflict, UsageError
 from deft.run.gate import require_approval
 from deft.run.handoff import runnable_spec, write_handoff
 from deft.run.log import LoopLog, read
-from deft.run.state import fold, read_plan, write_state
+from deft.run.state import append_and_fold, fold, read_plan
 from deft.schemas import validate
 from deft.workspace.layout import RUN_NAME, RunFolder
 
@@ -51,13 +51,17 @@ def log_stage(log_path: Path, entry: Record) -> Record:
     """
     if not entry["summary"].strip():
         raise UsageError("summary is empty", hint="say in one line what came out")
-    guarded = require_guard(log_path)
+    require_guard(log_path)
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    written = LoopLog(log_path).append({**entry, "kind": "manual"})
+    return append(log_path, {**entry, "kind": "manual"})
+
+
+def append(log_path: Path, entry: Record) -> Record:
+    """Append an entry and, where the log is a planned run's own, fold the state with it; return the entry."""
     run = guarding_run(log_path)
-    if guarded and run is not None:
-        write_state(run, read_plan(run), read(log_path))
-    return written
+    if run is None or run.log != log_path.expanduser().resolve():
+        return LoopLog(log_path).append(entry)
+    return append_and_fold(run, read_plan(run), LoopLog(run.log), entry)[0]
 
 
 # --- the state ---------------------------------------------------------------------------------------

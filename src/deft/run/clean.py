@@ -48,7 +48,7 @@ def remove_checkpoints(run: RunFolder, paths: Iterable[Path]) -> None:
             _log_removal(run, fresh, entries[-1]["iter"])
         for path in listed.values():
             path.unlink(missing_ok=True)
-        write_state(run, plan, read(run.log))
+        write_state(run, plan)
 
 
 def _log_removal(run: RunFolder, names: list[str], phase: str) -> None:

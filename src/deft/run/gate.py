@@ -236,7 +236,7 @@ def open_run(workspace: Workspace) -> RunFolder:
     files.write_json(run.plan, plan)
     files.write_json(run.approval, record)
     _log_approval(run, record)
-    write_state(run, plan, read(run.log))
+    write_state(run, plan)
     approval.drop_pending(str(workspace.root))
     return run
 

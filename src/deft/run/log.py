@@ -21,9 +21,10 @@ from filelock import FileLock, Timeout
 from deft import files
 from deft.errors import Corruption, EnvironmentMissing, RunBusy, StageFailed, storage_fault
 from deft.guard.redaction import redacted
-from deft.run.transitions import check_entry
+from deft.run.transitions import check_entry, may_complete
 from deft.schemas import validate
 from deft.untrusted import LONGEST_FACT, untrusted
+from deft.workspace.layout import RunFolder
 
 Entry = dict[str, Any]
 
@@ -56,24 +57,49 @@ class LoopLog:
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.path = path
         self._clock = clock
+        self._lock = FileLock(path.with_name(f".{path.stem}.lock"), poll_interval=0.002)
 
     def append(self, entry: Entry) -> Entry:
         """Write one entry durably and return it with `seq`, `ts`, `prev` and `sha256`.
 
         Needs `iter stage status summary`; `duration_sec context_tokens tokens attempt kind evidence
-        outcome` have defaults. Reads the tail of the file only, except for stages, whose order is checked
-        against the whole log under the same lock. Raises StateConflict, RunBusy (60 s), Corruption,
-        EnvironmentMissing (disk).
+        outcome` have defaults. Reads the tail of the file only, except for what completes a stage: that is
+        checked against the whole log and the plan beside it under the same lock. Raises StateConflict,
+        RunBusy (60 s), Corruption, EnvironmentMissing (disk).
         """
+        with self._faults_named(), self.locked():
+            last = self._recover(_read_tail(self.path))
+            content = _with_defaults(entry)
+            if content["status"] == "error" or content["kind"] == "manual":  # words of other programs
+                content["summary"] = redacted(content["summary"], str(self.path.parent))
+            if may_complete(content):
+                check_entry(read(self.path), content, self._plan())
+            return self._write(content, last, at=None)
+
+    def read(self) -> list[Entry]:
+        """Return the verified entries."""
+        return read(self.path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other writer of this log out; its holder may append meanwhile."""
+        with self._faults_named():
+            self._acquire()
         try:
-            with self._locked():
-                last = self._recover(_read_tail(self.path))
-                content = _with_defaults(entry)
-                if content["status"] == "error" or content["kind"] == "manual":  # words of other programs
-                    content["summary"] = redacted(content["summary"], str(self.path.parent))
-                if content["kind"] in ("stage", "manual"):
-                    check_entry(read(self.path), content)
-                return self._write(content, last, at=None)
+            yield
+        finally:
+            self._lock.release()
+
+    def _acquire(self) -> None:
+        try:
+            self._lock.acquire(LOCK_WAIT_SECONDS)
+        except Timeout:
+            raise RunBusy("another process has kept the log locked for a minute", value=self.path) from None
+
+    @contextmanager
+    def _faults_named(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             failure = EnvironmentMissing if storage_fault(error) else StageFailed
             raise failure(
@@ -82,23 +108,14 @@ class LoopLog:
                 hint="make room or mend the disk, then the same command again: nothing recorded was lost",
             ) from None
 
-    def read(self) -> list[Entry]:
-        """Return the verified entries."""
-        return read(self.path)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        lock = FileLock(
-            self.path.with_name(f".{self.path.stem}.lock"), LOCK_WAIT_SECONDS, poll_interval=0.002
-        )
-        try:
-            lock.acquire()
-        except Timeout:
-            raise RunBusy("another process has kept the log locked for a minute", value=self.path) from None
-        try:
-            yield
-        finally:
-            lock.release()
+    def _plan(self) -> Entry:
+        """Return the plan beside the log; nothing where a folder is worked on without one."""
+        path = RunFolder(self.path.parent).plan
+        if not path.is_file():
+            return {}
+        plan: Entry = files.read_json(path)
+        validate(plan, "plan")
+        return plan
 
     def _write(self, content: Entry, last: Entry | None, *, at: int | None) -> Entry:
         entry = _seal(content, last, self._clock())

@@ -9,7 +9,7 @@ from typing import Any
 from deft import files
 from deft.errors import StateConflict, UsageError
 from deft.run.log import LoopLog
-from deft.run.state import write_state
+from deft.run.state import append_and_fold
 from deft.run.transitions import completed
 from deft.workspace.layout import RunFolder
 
@@ -108,17 +108,14 @@ def record_nobody_looked(run: RunFolder, plan: Record, log: LoopLog) -> None:
 def _write(run: RunFolder, plan: Record, log: LoopLog, folder: Path, record: Record, summary: str) -> None:
     path = files.write_json(folder / ANSWERS, record)
     relative = path.relative_to(run.root).as_posix()
-    log.append(
-        {
-            "iter": completed(log.read())[-1][0],
-            "stage": "spot_check",
-            "status": "ok",
-            "summary": summary,
-            "kind": "note",
-            "evidence": [
-                {"path": relative, "sha256": files.sha256_of_file(path), "size": path.stat().st_size}
-            ],
-            "outcome": {"looked": record["looked"]},
-        }
-    )
-    write_state(run, plan, log.read())
+    evidence = {"path": relative, "sha256": files.sha256_of_file(path), "size": path.stat().st_size}
+    entry = {
+        "iter": completed(log.read())[-1][0],
+        "stage": "spot_check",
+        "status": "ok",
+        "summary": summary,
+        "kind": "note",
+        "evidence": [evidence],
+        "outcome": {"looked": record["looked"]},
+    }
+    append_and_fold(run, plan, log, entry)

@@ -2,7 +2,7 @@
 
 Values of a stage's outcome go to its phase, except the few of `RUN_VALUES`, which belong to the run. A
 manual entry changes nothing until an audit has recomputed its values; until then it stands under
-`unaudited`.
+`unaudited`. Line and state are written under one lock, so that an older fold never follows a newer one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,17 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from deft import files
-from deft.run.log import GENESIS, read
+from deft.run.log import GENESIS, LoopLog, read
 from deft.run.tokens import token_table
-from deft.run.transitions import BASELINE, HARD_STOP, LOOP_STOP, audited_values, phase_number, values_of
+from deft.run.transitions import (
+    BASELINE,
+    HARD_STOP,
+    LOOP_STOP,
+    audited_values,
+    phase_number,
+    seed_of,
+    values_of,
+)
 from deft.schemas import validate
 from deft.workspace.layout import RunFolder
 
@@ -33,14 +41,14 @@ STATUS_VALUES = ["pending", "in_progress", "complete", "failed"]
 def fold(plan: State, entries: Sequence[Entry]) -> State:
     """Return the state that a plan and its log entries make; the same arguments give the same bytes."""
     state = _fresh(plan, entries)
-    audited = audited_values(entries)
-    tokens = token_table(entries)
+    audited, tokens = audited_values(entries), token_table(entries)
+    seed = seed_of(entries) if plan.get("baseline") else None
     for entry in entries:
         if entry["kind"] == "manual" and entry["seq"] not in audited:
             state["unaudited"].append({name: entry[name] for name in ("seq", "iter", "stage")})
         elif entry["kind"] in ("stage", "manual"):
             _apply_stage(state, entry, audited.get(entry["seq"], values_of(entry)), tokens.get(entry["seq"]))
-        elif "seeded" in entry["outcome"]:
+        elif entry is seed:
             _apply_seed(state, entry)
     return state
 
@@ -201,9 +209,21 @@ def _hashes(entry: Entry, role: str) -> dict[str, str]:
 # --- on disk ---------------------------------------------------------------------------------------
 
 
-def write_state(run: RunFolder, plan: State, entries: Sequence[Entry]) -> State:
-    """Fold, check against the schema, write `deft_state.json` atomically, and return the state."""
-    state = fold(plan, entries)
+def append_and_fold(run: RunFolder, plan: State, log: LoopLog, entry: Entry) -> tuple[Entry, State]:
+    """Append one entry to a run's log and replace the state before any other writer can; return both."""
+    with log.locked():
+        return log.append(entry), _replace(run, plan)
+
+
+def write_state(run: RunFolder, plan: State) -> State:
+    """Replace `deft_state.json` by the fold of the log as it is now, and return it."""
+    with LoopLog(run.log).locked():
+        return _replace(run, plan)
+
+
+def _replace(run: RunFolder, plan: State) -> State:
+    """Fold, check against the schema, write atomically; the caller holds the log's lock."""
+    state = fold(plan, read(run.log))
     validate(state, "state")
     files.write_json(run.state, state)
     return state
@@ -211,7 +231,7 @@ def write_state(run: RunFolder, plan: State, entries: Sequence[Entry]) -> State:
 
 def rebuild(run: RunFolder) -> State:
     """Write the state anew from `plan.json` and the log alone; the bytes are those that were there."""
-    return write_state(run, read_plan(run), read(run.log))
+    return write_state(run, read_plan(run))
 
 
 def read_plan(run: RunFolder) -> State:

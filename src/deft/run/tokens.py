@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from deft.errors import InputRefused
-from deft.run.log import LoopLog, read
+from deft.run.log import read
 
 Entry = dict[str, Any]
 Usage = dict[str, Any]
@@ -204,11 +204,17 @@ def run_start(entries: Sequence[Entry], created_at: str | None = None) -> dateti
 
 
 def align_token_usage(
-    log_path: Path, transcripts: Sequence[Path], *, created_at: str | None = None, dry_run: bool = False
+    log_path: Path,
+    transcripts: Sequence[Path],
+    *,
+    append: Callable[[Entry], object],
+    created_at: str | None = None,
+    dry_run: bool = False,
 ) -> dict[int, Usage]:
     """Attribute transcripts to a log's stages and append one note about it (none when nothing is new).
 
-    Returns the usage by sequence number. Raises InputRefused for a missing log or when nothing can be
+    `append` writes to that log, and folds the state of a planned run with it. Returns the usage by sequence
+    number. Raises InputRefused for a missing log or when nothing can be
     attributed.
     """
     if not log_path.is_file():
@@ -223,7 +229,7 @@ def align_token_usage(
         )
     known = token_table(entries)
     if not dry_run and any(known.get(seq) != record for seq, record in usage.items()):
-        LoopLog(log_path).append(_note(entries, usage))
+        append(_note(entries, usage))
     return usage
 
 

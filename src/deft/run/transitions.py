@@ -1,7 +1,7 @@
 """Which stage may follow which: the one table that the log, the loop and `log_stage` obey.
 
 A stage is *completed* by an `ok` entry of kind `stage`, or by a `manual` entry that an audit has confirmed.
-A baseline that came trained is completed by a note whose outcome holds `seeded`.
+A baseline that came trained is completed by one note before any stage, whose outcome holds `seeded`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ ORDER_BASELINE = ("train", "evaluate", "rca")
 ORDER_ITERATION = ("routing", "anomalygen", "data_mining", "data_merge", "train", "evaluate", "rca")
 STAGES = (*ORDER_BASELINE, "routing", "anomalygen", "data_mining", "data_merge", LOOP_STOP)
 STATUSES = ("ok", "error")
+STAGE_KINDS = ("stage", "manual")
 STOP_AFTER = {
     "target_met": ("evaluate", "rca"),
     "max_iterations": ("rca",),
@@ -37,32 +38,59 @@ def values_of(entry: Entry) -> dict[str, Any]:
 
 
 def audited_values(entries: Sequence[Entry]) -> dict[int, dict[str, Any]]:
-    """Return, by sequence number, the values that audits recomputed for manual entries; the last counts."""
+    """Return, by sequence number, the values that audits recomputed for manual entries; the last counts.
+
+    Whatever else a note names keeps its own values: only what was claimed before it waits for an audit.
+    """
+    claimed: dict[str, int] = {}
     found: dict[int, dict[str, Any]] = {}
     for entry in entries:
-        for seq, values in entry.get("outcome", {}).get("audited", {}).items():
-            found[int(seq)] = values
+        if is_claim(entry):
+            claimed[str(entry["seq"])] = entry["seq"]
+        found |= {claimed[name]: values for name, values in confirmations(entry).items() if name in claimed}
     return found
+
+
+def is_claim(entry: Entry) -> bool:
+    """Say whether an entry tells of a stage that was done by hand, which only an audit completes."""
+    return bool(entry["kind"] == "manual" and entry["status"] == "ok")
+
+
+def confirmations(entry: Entry) -> dict[str, dict[str, Any]]:
+    """Return what a note says that an audit recomputed: values by the number of an entry, as text."""
+    audited: dict[str, dict[str, Any]] = entry.get("outcome", {}).get("audited", {})
+    return audited if entry["kind"] == "note" else {}
+
+
+def seed_of(entries: Sequence[Entry]) -> Entry | None:
+    """Return the note that a baseline came trained: the first one, where no stage was logged before it."""
+    for entry in entries:
+        if entry["kind"] in STAGE_KINDS:
+            return None
+        if _is_seed(entry):
+            return entry
+    return None
+
+
+def _is_seed(entry: Entry) -> bool:
+    named = tuple(entry[name] for name in ("kind", "iter", "stage", "status"))
+    return named == ("note", BASELINE, "train", "ok") and "seeded" in entry["outcome"]
 
 
 def completed(entries: Sequence[Entry], *, claimed: bool = False) -> list[Step]:
     """Return the completed steps in order; with `claimed`, manual entries count before any audit."""
-    audited = audited_values(entries)
+    audited, seed = audited_values(entries), seed_of(entries)
     steps: list[Step] = []
     for entry in entries:
-        if _completes(entry, audited, claimed):
+        if entry is seed or _completes(entry, audited, claimed):
             steps.append((entry["iter"], entry["stage"]))
     return steps
 
 
 def _completes(entry: Entry, audited: dict[int, dict[str, Any]], claimed: bool) -> bool:
-    if entry["kind"] == "note":
-        return "seeded" in entry["outcome"]
-    if entry["status"] != "ok":
-        return False
-    return entry["kind"] == "stage" or (
-        entry["kind"] == "manual" and (claimed or entry.get("seq") in audited)
-    )
+    if is_claim(entry):
+        return claimed or entry["seq"] in audited
+    return bool(entry["kind"] == "stage" and entry["status"] == "ok")
 
 
 def after(phase: str, stage: str) -> Step | None:
@@ -130,7 +158,7 @@ def next_attempt(entries: Sequence[Entry], phase: str, stage: str) -> int:
 
 def _attempts(entries: Sequence[Entry], phase: str, stage: str) -> Iterator[Entry]:
     for entry in entries:
-        if entry["kind"] in ("stage", "manual") and (entry["iter"], entry["stage"]) == (phase, stage):
+        if entry["kind"] in STAGE_KINDS and (entry["iter"], entry["stage"]) == (phase, stage):
             yield entry
 
 
@@ -207,14 +235,52 @@ def _check_stop(entries: Sequence[Entry], done: list[Step], phase: str, reason: 
         raise StateConflict("the last evaluation did not meet the target", value=last_phase)
 
 
-def check_entry(entries: Sequence[Entry], entry: Entry) -> None:
-    """Apply `check_transition` to a complete entry of kind `stage` or `manual`."""
-    check_transition(
-        entries,
-        entry["iter"],
-        entry["stage"],
-        entry["status"],
-        kind=entry["kind"],
-        attempt=entry["attempt"],
-        reason=values_of(entry).get("stop_reason"),
-    )
+# --- what a line may say of the order ----------------------------------------------------------------
+
+
+def may_complete(entry: Entry) -> bool:
+    """Say whether an entry can complete a stage, and so has to be checked against the log before it."""
+    return entry["kind"] in STAGE_KINDS or not {"audited", "seeded"}.isdisjoint(entry["outcome"])
+
+
+def check_entry(entries: Sequence[Entry], entry: Entry, plan: dict[str, Any]) -> None:
+    """Refuse a complete entry that does not follow the entries before it under this plan.
+
+    Raises UsageError for unknown names, StateConflict otherwise.
+    """
+    _check_audited(entries, entry)
+    _check_seeded(entries, entry, plan)
+    if entry["kind"] in STAGE_KINDS:
+        check_transition(
+            entries,
+            entry["iter"],
+            entry["stage"],
+            entry["status"],
+            kind=entry["kind"],
+            attempt=entry["attempt"],
+            reason=values_of(entry).get("stop_reason"),
+        )
+
+
+def _check_audited(entries: Sequence[Entry], entry: Entry) -> None:
+    """Refuse a confirmation of anything but stages that were logged by hand as done."""
+    if "audited" in entry["outcome"] and entry["kind"] != "note":
+        raise StateConflict("only a note can confirm what was logged by hand", value=entry["kind"])
+    claimed = {str(other["seq"]) for other in entries if is_claim(other)}
+    for name in confirmations(entry):
+        if name not in claimed:
+            raise StateConflict(f"entry {name} is no stage logged by hand as done", value="audited")
+
+
+def _check_seeded(entries: Sequence[Entry], entry: Entry, plan: dict[str, Any]) -> None:
+    """Let a baseline come trained where the plan says so, once, and before any stage."""
+    where = f"{entry['iter']}/{entry['stage']}"
+    if "seeded" not in entry["outcome"]:
+        if entry["kind"] in STAGE_KINDS and plan.get("baseline") and seed_of(entries) is None:
+            raise StateConflict("the plan's checkpoint is not recorded yet", value=where, hint="deft run")
+    elif not plan.get("baseline"):
+        raise StateConflict("the plan names no baseline that came trained", value=where)
+    elif not _is_seed(entry):
+        raise StateConflict("only a note of baseline/train says that the baseline came trained", value=where)
+    elif any(other["kind"] in STAGE_KINDS or _is_seed(other) for other in entries):
+        raise StateConflict("a baseline comes trained once, before any stage", value=where)

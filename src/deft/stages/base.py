@@ -20,7 +20,7 @@ from deft.platforms.base import CallIdentity, Platform, ToolCall
 from deft.progress import Progress
 from deft.run.log import LoopLog
 from deft.run.manifests import MANIFEST, manifest_evidence, verify_manifest, write_manifest
-from deft.run.state import fold, write_state
+from deft.run.state import append_and_fold
 from deft.run.transitions import next_attempt
 from deft.untrusted import LONGEST_FACT, untrusted
 from deft.versions import code_version
@@ -190,8 +190,9 @@ class Stage(ABC):
         self, context: StageContext, log: LoopLog, attempt: int, folder: Path, manifest: Record
     ) -> Record:
         outcome = manifest["outcome"]
-        return _append(
-            context,
+        return append_and_fold(
+            context.run,
+            context.plan,
             log,
             {
                 "iter": context.phase.name,
@@ -212,7 +213,7 @@ class Stage(ABC):
                     "outputs": {entry["path"]: entry["sha256"] for entry in manifest["files"]},
                 },
             },
-        )
+        )[1]
 
     def _record_failure(
         self, context: StageContext, log: LoopLog, attempt: int, error: DeftError | OSError
@@ -230,14 +231,7 @@ class Stage(ABC):
             "evidence": [],
             "outcome": {"exit_code": (known or StageFailed).exit_code},
         }
-        _append(context, log, entry)
-
-
-def _append(context: StageContext, log: LoopLog, entry: Record) -> Record:
-    log.append(entry)
-    entries = log.read()
-    write_state(context.run, context.plan, entries)
-    return fold(context.plan, entries)
+        append_and_fold(context.run, context.plan, log, entry)
 
 
 def _relative(path: Path, run: RunFolder) -> str:

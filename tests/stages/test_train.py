@@ -53,6 +53,26 @@ def test_no_training_starts_on_images_that_were_exchanged_since_the_approval(
     assert read(run.log)[-1]["status"] == "ok"
 
 
+def test_what_was_trained_while_an_image_was_exchanged_is_not_gone_on_from(tmp_path, monkeypatch):
+    run, stub = new_run(tmp_path, monkeypatch)
+    picture = next((run.workspace.images / "train").rglob("*.png"))
+    content = picture.read_bytes()
+    found = []
+
+    def exchange(call):
+        found.append((call.writes / "half.pth").exists())
+        files.write_text(call.writes / "half.pth", "half trained")
+        picture.write_bytes(content + b"\0" if len(found) == 1 else content)
+
+    stub.before = exchange
+    with pytest.raises(StateConflict, match=r"images of train/base/training_set\.csv"):
+        run_loop(run, SILENT)
+    picture.write_bytes(content)
+    with pytest.raises(KeyboardInterrupt):
+        run_loop(run, SILENT, after_stage=_interrupt)
+    assert (found, read(run.log)[-1]["status"]) == ([False, False], "ok")
+
+
 def _interrupt(state):
     raise KeyboardInterrupt
 

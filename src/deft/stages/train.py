@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from deft import files
-from deft.errors import StageFailed
+from deft.errors import StageFailed, StateConflict
 from deft.platforms.base import ToolCall
-from deft.stages.base import Outcome, Record, Stage, StageContext
+from deft.stages.base import KEY, Outcome, Record, Stage, StageContext
 from deft.workspace.checkpoints import (
     best_checkpoint,
     latest_checkpoint,
@@ -64,6 +64,7 @@ class Train(Stage):
                 )
             ]
         )
+        _require_same_images(context, folder)
         return self._outcome(folder, context)
 
     def _spec(self, context: StageContext) -> Spec:
@@ -98,3 +99,12 @@ class Train(Stage):
                 "warm_start_from": None if context.phase.number == 0 else context.incumbent,
             },
         )
+
+
+def _require_same_images(context: StageContext, folder: Path) -> None:
+    """Refuse a training whose images were exchanged meanwhile, and let no later attempt go on from it."""
+    try:
+        agreed_images(context.plan, context.run.workspace, TRAINED)
+    except StateConflict:
+        (folder / KEY).unlink()
+        raise

@@ -55,7 +55,7 @@ def test_a_tool_that_leaves_out_the_hard_rows_fails_the_stage(tmp_path, monkeypa
 
 @pytest.mark.parametrize("when", ["before", "while"])
 def test_kpi_images_that_were_exchanged_stop_the_evaluation(tmp_path, monkeypatch, when):
-    """Easier pictures of good parts would lower the false alarm rate, and the audit would see their scores."""
+    """Easier pictures of good parts would lower the false alarm rate, and the scores would be true."""
     run, stub = new_run(tmp_path, monkeypatch, max_iterations=1)
     call, seen = stub.run, []
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,8 +22,14 @@ from deft.platforms.tao_sdk import carry, platform
 from deft.platforms.tao_sdk.backends import KUBERNETES
 from deft.platforms.tao_sdk.storage import Storage
 from deft.progress import NullProgress
+from deft.workspace.layout import RunFolder
 
 DIGEST = f"registry/image@sha256:{'0' * 64}"
+STATUSES = {
+    "lost": "Unknown",
+    "waits": "Running",
+    **dict.fromkeys(("image", "queues", "vanishes", "never arrives"), "Pending"),
+}
 TOOL = """#!/bin/sh
 out=$(sed -n 's/^ *results_dir: //p' "$3")
 echo "seen: $(cat "$(sed -n 's/^ *checkpoint: //p' "$3")")"
@@ -50,9 +57,10 @@ class FolderStorage(Storage):
         (self.root / self._key(name)).parent.mkdir(parents=True, exist_ok=True)
         super().put_text(name, text)
 
-    def _upload(self, path: Path, name: str) -> None:
-        (self.root / self._key(name)).parent.mkdir(parents=True, exist_ok=True)
-        super()._upload(path, name)
+    def _upload(self, path: Path, digest: str, size: int) -> None:
+        for name in ("blobs", "uploads"):
+            (self.root / self._key(name)).mkdir(parents=True, exist_ok=True)
+        super()._upload(path, digest, size)
 
 
 @dataclass
@@ -63,41 +71,92 @@ class Sdk:
     created: list[dict[str, Any]] = field(default_factory=list)
     canceled: list[str] = field(default_factory=list)
     statuses: dict[str, str] = field(default_factory=dict)
+    unpullable: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
+    deaf: set[str] = field(default_factory=set)
     before_end: Callable[[str], None] = lambda job: None
 
     def create_job(self, image: str, command: str, gpu_count: int = 1, **options: Any) -> Any:
         job = f"job-{len(self.created)}"
         self.created.append({"image": image, "command": command, "gpus": gpu_count, **options})
         fault = self.faults.pop(0) if self.faults else ""
-        self.statuses[job] = {"lost": "Unknown", "image": "Pending", "waits": "Running"}.get(
-            fault, "Complete"
-        )
-        if not fault:
-            os.environ["TAO_JOB_ID"] = job
-            carry.main(order_of(command))
-            del os.environ["TAO_JOB_ID"]
-        if fault == "killed":
+        self.statuses[job] = STATUSES.get(fault, "Complete")
+        if fault == "image":
+            self.unpullable.add(job)
+        if fault == "never arrives":
+            self.absent.add(job)
+        if not fault or fault.isdigit():
+            self.carry_out(job, fault)
+        if fault.startswith(("begins", "vanishes")):
+            files.write_json(folder_of(command) / carry.STARTED, {"job": job})
+        if "stopped" in fault:
             raise KeyboardInterrupt
+        if "killed" in fault:
+            raise OSError("the runner dies here")
         return SimpleNamespace(id=job)
+
+    def carry_out(self, job: str, code: str = "") -> None:
+        """Let a job begin, under the name that the place gives it; its tool may end with a code."""
+        failure = {"CODE": code, "STATUS": "FAIL"} if code else {}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {"TAO_JOB_ID": job, **failure}.items():
+                patch.setenv(name, value)
+            carry.main(order_of(self.created[int(job.removeprefix("job-"))]["command"]))
 
     def get_job_status(self, job_id: str) -> Any:
         self.before_end(job_id)
-        return SimpleNamespace(status=self.statuses[job_id])
+        message = "" if job_id in self.absent else "waits for its turn"
+        return SimpleNamespace(status=self.statuses[job_id], message=message)
 
     def get_job_logs(self, job_id: str, tail: int | None = None) -> str:
         return f"{job_id}: out of memory"
 
     def cancel_job(self, job_id: str) -> bool:
         self.canceled.append(job_id)
-        return True
+        if job_id not in self.deaf:
+            self.statuses[job_id] = "Canceled"
+        return job_id not in self.deaf
 
     def get_failure_analysis(self, job_id: str) -> dict[str, Any] | None:
-        pulled = self.statuses.get(job_id) != "Pending"
-        return None if pulled else {"err_class": "ERR_INFRA", "suggestion": "Image pull failed."}
+        stuck = {"err_class": "ERR_INFRA", "suggestion": "Image pull failed."}
+        return stuck if job_id in self.unpullable else None
 
 
 def order_of(command: str) -> dict[str, Any]:
     return dict(json.loads(shlex.split(command.splitlines()[-1])[-1]))
+
+
+def folder_of(command: str) -> Path:
+    """Return a job's folder in the storage."""
+    return Path(order_of(command)["job"].removeprefix("file://"))
+
+
+def is_withdrawn(command: str) -> bool:
+    return (folder_of(command) / carry.WITHDRAWN).exists()
+
+
+def run_of(call: ToolCall) -> RunFolder:
+    return RunFolder(call.writes.parents[1])
+
+
+def notes(call: ToolCall) -> list[Path]:
+    """Return the notes of a run's jobs."""
+    return sorted((run_of(call).runner / "jobs").rglob("*.json"))
+
+
+def of_attempt(call: ToolCall, attempt: int) -> ToolCall:
+    """Return a call as a later attempt makes it that goes on in the same folder."""
+    assert call.identity is not None
+    return replace(call, identity=replace(call.identity, attempt=attempt))
+
+
+def in_folder(call: ToolCall, name: str) -> ToolCall:
+    """Return a call as a later attempt makes it in a folder of its own; the earlier one is removed."""
+    folder = call.writes.with_name(name)
+    shutil.rmtree(call.writes)
+    spec = files.write_yaml(folder / "train_spec.yaml", {"task": "classify"})
+    places = {"spec": spec, "writes": folder, "log": folder / "train.log"}
+    return replace(call, overrides={**call.overrides, "results_dir": folder}, **places)
 
 
 @pytest.fixture

@@ -1,17 +1,23 @@
-"""A submission is noted before it is made and found again after a kill."""
+"""A submission is noted before it is made and found again after a kill, in whatever folder that is."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from deft.errors import StageFailed
+from deft.errors import EnvironmentMissing, StageFailed
 from deft.platforms.base import ToolCall
-from deft.platforms.registry import platform_named
-from deft.platforms.tao_sdk.jobs import NOTE
-from deft.workspace.layout import RunFolder
-from tao_sdk_fixtures import FolderStorage, Sdk, carried, order_of
+from deft.platforms.containers import last_status
+from tao_sdk_fixtures import (
+    FolderStorage,
+    Sdk,
+    carried,
+    in_folder,
+    is_withdrawn,
+    notes,
+    of_attempt,
+)
 
 
 def test_no_credential_stands_in_the_command(sdk: Sdk, call: ToolCall) -> None:
@@ -29,23 +35,71 @@ def test_a_job_is_found_again_by_a_process_that_comes_after_a_kill(sdk: Sdk, cal
 
 def test_a_submission_that_nobody_can_name_may_not_begin(sdk: Sdk, call: ToolCall) -> None:
     sdk.faults = ["killed"]
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(OSError, match="dies"):
         carried(call)
     carried(call)
     assert len(sdk.created) == 2
-    nobody = order_of(sdk.created[0]["command"])
-    assert (Path(nobody["job"].removeprefix("file://")) / "withdrawn").exists()
+    assert is_withdrawn(sdk.created[0]["command"])
 
 
-def test_a_request_to_stop_ends_the_job_and_keeps_what_it_has_done(sdk: Sdk, call: ToolCall) -> None:
-    def interrupt(job: str) -> None:
+def test_a_submission_that_began_before_its_runner_was_killed_is_followed(sdk: Sdk, call: ToolCall) -> None:
+    sdk.faults = ["begins, killed"]
+    with pytest.raises(OSError, match="dies"):
+        carried(call)
+    (note,) = notes(call)
+    sdk.statuses["job-0"] = "Running"
+    sdk.before_end = lambda job: take_place(call, sdk)
+    carried(call)
+    assert notes(call) == [note]
+    assert len(sdk.created) == 1
+
+
+def take_place(call: ToolCall, sdk: Sdk) -> None:
+    """Let the first job do its work, though it is withdrawn: it had begun before."""
+    withdrawn = FolderStorage.root.rglob("withdrawn")
+    for path in withdrawn:
+        path.unlink()
+    sdk.carry_out("job-0")
+
+
+# --- what failed is not taken over ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["3", "0"])
+def test_a_job_that_failed_is_told_once_and_the_next_attempt_submits_its_own(
+    sdk: Sdk, call: ToolCall, code: str
+) -> None:
+    sdk.faults = [code]
+    with pytest.raises(StageFailed, match=f"code {code}"):
+        carried(call)
+    carried(of_attempt(call, 2))
+    assert len(sdk.created) == 2
+
+
+def test_of_a_failure_that_nobody_told_the_work_is_kept_and_the_job_is_not(
+    sdk: Sdk, call: ToolCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*whatever: object) -> None:
         raise KeyboardInterrupt
 
-    sdk.faults, sdk.before_end = ["waits"], interrupt
-    with pytest.raises(KeyboardInterrupt):
-        carried(call)
-    assert sdk.canceled == ["job-0"]
-    assert not (call.writes / NOTE).exists()
+    sdk.faults = ["3"]
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderStorage, "take", killed)
+        with pytest.raises(KeyboardInterrupt):
+            carried(call)
+    carried(call)
+    assert len(sdk.created) == 2
+    assert "Execution status: FAIL" in call.log.read_text()
+    assert last_status(call.log) == "PASS"
+
+
+def test_outputs_that_an_attempt_has_taken_and_failed_with_serve_no_other(sdk: Sdk, call: ToolCall) -> None:
+    carried(call)
+    carried(of_attempt(call, 2))
+    assert len(sdk.created) == 2
+
+
+# --- from one attempt to the next ----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -71,28 +125,60 @@ def test_a_storage_that_is_silent_for_a_while_costs_no_job(
     assert (len(sdk.created), sdk.canceled) == (1, [])
 
 
-def test_a_job_goes_on_where_its_storage_stays_silent_and_the_next_run_takes_it_over(
+def test_a_job_goes_on_where_its_storage_stays_silent_and_the_next_attempt_takes_it_over(
     sdk: Sdk, call: ToolCall, silent: list[str]
 ) -> None:
     silent.append("Timeout was reached")
     with pytest.raises(StageFailed, match=r"storage does not answer.*Timeout was reached"):
         carried(call)
     assert sdk.canceled == []
-    carried(call)
+    later = in_folder(of_attempt(call, 2), "train.attempt-2")
+    carried(later)
     assert len(sdk.created) == 1
+    assert (later.writes / "model.pth").exists()
+    assert not call.writes.exists()
 
 
-def test_a_job_that_a_killed_runner_left_is_cancelled_once(sdk: Sdk, call: ToolCall) -> None:
-    def crash(job: str) -> None:
-        raise OSError("the runner dies here")
+def crash(job: str) -> None:
+    raise OSError("the runner dies here")
 
-    run = RunFolder(call.writes.parents[1])
+
+@pytest.fixture
+def left(sdk: Sdk, call: ToolCall) -> Sdk:
+    """Let a killed runner leave a job at work."""
     sdk.faults, sdk.before_end = ["waits"], crash
     with pytest.raises(OSError, match="dies"):
         carried(call)
-    platform = platform_named("kubernetes", {"poll_seconds": 0, "grace_seconds": 0})
-    assert platform.end(run) == ["job-0"] == sdk.canceled
-    assert platform.end(run) == []
     sdk.before_end = lambda job: None
-    carried(call)
-    assert (len(sdk.created), platform.end(run)) == (2, [])
+    return sdk
+
+
+def of_other_inputs(call: ToolCall) -> ToolCall:
+    assert call.identity is not None
+    return replace(call, identity=replace(call.identity, key="other"))
+
+
+def test_what_was_begun_for_other_inputs_is_ended_before_the_next_is_submitted(
+    left: Sdk, call: ToolCall
+) -> None:
+    carried(of_other_inputs(call))
+    assert left.canceled == ["job-0"]
+    assert is_withdrawn(left.created[0]["command"])
+    assert len(notes(call)) == 1
+
+
+def test_nothing_is_submitted_beside_a_job_of_other_inputs_that_may_still_run(
+    left: Sdk, call: ToolCall
+) -> None:
+    left.deaf = {"job-0"}
+    with pytest.raises(EnvironmentMissing, match=r"may still run.*: job-0"):
+        carried(of_other_inputs(call))
+    assert len(left.created) == 1
+
+
+def test_a_step_by_hand_takes_no_earlier_result_for_its_own(sdk: Sdk, call: ToolCall) -> None:
+    step = replace(call, identity=None)
+    carried(step)
+    carried(step)
+    assert len(sdk.created) == 2
+    assert not list(call.writes.parent.glob(".*.jobs"))

@@ -16,7 +16,6 @@ from deft.errors import StageFailed
 from deft.loop import run_loop
 from deft.platforms.base import CallIdentity, ToolCall
 from deft.platforms.registry import platform_named
-from deft.platforms.tao_sdk.jobs import NOTE
 from deft.run.audit import audit_run
 from deft.run.gate import approve, open_run, remember_drawn
 from deft.workspace.layout import Workspace
@@ -173,7 +172,7 @@ def test_dropped_connections_do_not_lose_a_job_that_runs(cluster: Cluster, call:
 def test_a_job_whose_runner_was_killed_is_adopted(cluster: Cluster, call: ToolCall) -> None:
     carried(call)
     for path in call.writes.iterdir():
-        if path.name not in (NOTE, "train_spec.yaml"):
+        if path.name != "train_spec.yaml":
             path.unlink()
     carried(call)
     assert created(cluster) == 1

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
 from deft import files
-from deft.errors import DeftError, StageFailed
+from deft.errors import DeftError, EnvironmentMissing, StageFailed, storage_fault
 from deft.platforms.base import Check, Platform, ToolCall
 from deft.platforms.containers import (
     IMAGE_SETTINGS,
-    container_spec,
-    container_words,
     image_of,
-    leaves,
     require_carried,
     require_passed,
     spec_checks,
@@ -30,16 +27,17 @@ from deft.platforms.tao_sdk.backends import (
     KUBERNETES,
     REMOTE_SLURM,
     Backend,
-    PlatformSdk,
     environment_of,
 )
-from deft.platforms.tao_sdk.jobs import NOTE, Ending, Follower, Job, command
+from deft.platforms.tao_sdk.following import Ending, Follower, ending_of
+from deft.platforms.tao_sdk.jobs import Job, command, jobs_of
 from deft.platforms.tao_sdk.storage import Storage
+from deft.platforms.tao_sdk.work import JOBS, Work
 from deft.progress import Progress
 from deft.workspace.layout import RunFolder, Workspace
 
 SUBMISSIONS = 3
-LEFT_OUT = ("results",)
+Record = dict[str, Any]
 
 
 class TaoSdkPlatform(Platform):
@@ -62,25 +60,20 @@ class TaoSdkPlatform(Platform):
     def run(self, calls: Sequence[ToolCall], progress: Progress) -> None:
         """Carry out the calls in order: neighbours of one image that leave this machine are one job."""
         for place, group in groupby(calls, key=self._place):
-            here = list(group)
             if place is None:
-                EmbeddedPlatform().run(here, progress)
+                EmbeddedPlatform().run(list(group), progress)
             else:
-                self._run_as_job(here, place, progress)
+                self._run_as_job(Work(tuple(group), place), progress)
 
     def end(self, run: RunFolder) -> list[str]:
         """Cancel the jobs of a run that left no result, and take what they bring back."""
-        notes = [Job.found(path.parent) for path in sorted(run.root.rglob(NOTE))]
-        jobs = [job for job in notes if job is not None and job.job]
+        jobs = [job for place in sorted((run.runner / JOBS).glob("*")) for job in jobs_of(place)]
         if not jobs:
             return []
         storage = Storage((run.workspace.root,))
-        left = [job for job in jobs if storage.result(job.nonce) is None]
-        with environment_of(storage.folders):
-            follower = Follower(self.backend.connect(), storage, self.settings)
-            for job in left:
-                follower.end(job)
-        return [job.job for job in left]
+        with environment_of(storage.folders), _answering():
+            left = _without_result(jobs, storage)
+            return _end_all(left, Follower(self.backend.connect(), storage, self.settings)) if left else []
 
     def _place(self, call: ToolCall) -> str | None:
         return (
@@ -89,68 +82,63 @@ class TaoSdkPlatform(Platform):
 
     # --- one job ---------------------------------------------------------------------------------
 
-    def _run_as_job(self, calls: list[ToolCall], image: str, progress: Progress) -> None:
-        for call in calls:
+    def _run_as_job(self, work: Work, progress: Progress) -> None:
+        for call in work.calls:
             require_carried(call)
-        folder = files.make_folder(_common_folder(calls))
-        storage = Storage(calls[0].reads)
-        with environment_of(storage.folders), progress.task(calls[0].title or calls[0].name, total=None):
-            sdk = self.backend.connect()
-            result = self._result(calls, image, folder, storage, sdk)
-        job = Job.noted(folder, _signature(calls))
-        assert job is not None
-        storage.take(job.nonce, result, folder)
-        for call, code in zip(calls, result["codes"], strict=False):
+        files.make_folder(work.folder)
+        storage = Storage(work.calls[0].reads)
+        title = work.calls[0].title or work.calls[0].name
+        with environment_of(storage.folders), progress.task(title, total=None):
+            job, result = self._result(work, Follower(self.backend.connect(), storage, self.settings))
+        try:
+            self._take(job, result, work, storage, progress)
+        except DeftError:
+            job.forget()  # a failure is told once: the next attempt is a job of its own
+            raise
+        if work.is_by_hand:
+            job.forget()
+
+    def _take(self, job: Job, result: Record, work: Work, storage: Storage, progress: Progress) -> None:
+        storage.take(job.nonce, result, work.folder)
+        job.taken = work.attempt
+        job.note()
+        for call, code in zip(work.calls, result["codes"], strict=False):
             require_passed(call, code)
             complete_metrics(call, progress)
 
-    def _result(
-        self, calls: list[ToolCall], image: str, folder: Path, storage: Storage, sdk: PlatformSdk
-    ) -> dict[str, Any]:
-        """Return the last word of the job that stands for the calls, submitting as often as it takes."""
-        signature = _signature(calls)
-        job = Job.noted(folder, signature)
+    def _result(self, work: Work, follower: Follower) -> tuple[Job, Record]:
+        """Return the job that stands for the calls and its last word."""
+        try:
+            return self._followed(work, follower)
+        except Exception:  # the job goes on, and the next run takes it over
+            raise
+        except BaseException:  # asked to stop: what was done so far is kept
+            with contextlib.suppress(Exception):  # a note that stays lets deft stop try again
+                _end_all(_without_result(jobs_of(work.place), follower.storage), follower)
+            raise
+
+    def _followed(self, work: Work, follower: Follower) -> tuple[Job, Record]:
+        """Follow a job to its end, submitting as often as it takes."""
+        adopted = _adopted(work, follower)
         for _ in range(SUBMISSIONS):
-            if job is None or not self._is_known(job, storage):
-                job = self._submit(calls, image, folder, storage, sdk)
-            follower = Follower(sdk, storage, self.settings)
-            try:
-                ending, record = follower.follow(job)
-            except Exception:  # the job goes on, and the next run takes it over
-                raise
-            except BaseException:  # asked to stop: what was done so far is kept
-                follower.end(job)
-                raise
+            job = adopted or self._submit(work, follower)
+            ending, record = follower.follow(job)
             if ending is not Ending.LOST:
-                return record
-            follower.keep_log(job, calls[-1].log)
-            storage.withdraw(job.nonce)
-            sdk.cancel_job(job.job)
-            job.forget()
-            _require_another(calls[0], record)
-            job = None
+                return job, record
+            _give_up(job, record, work, follower)
+            adopted = None
         raise StageFailed(
-            f"{calls[0].name} was lost {SUBMISSIONS} times",
-            value=calls[-1].log,
+            f"{work.calls[0].name} was lost {SUBMISSIONS} times",
+            value=work.calls[-1].log,
             hint="read what the place kept of its output, look at the cluster, then deft run again",
         )
 
-    def _is_known(self, job: Job, storage: Storage) -> bool:
-        """Say whether a noted job was really submitted; one that nobody can name must never begin."""
-        job.job = job.job or storage.started(job.nonce)
-        if job.job or storage.result(job.nonce):
-            return True
-        storage.withdraw(job.nonce)
-        return False
-
-    def _submit(
-        self, calls: list[ToolCall], image: str, folder: Path, storage: Storage, sdk: PlatformSdk
-    ) -> Job:
-        job = Job.new(folder, _signature(calls))
-        carried = [(call, container_words(call, _spec_file(call))) for call in calls]
-        text = command(job, storage, storage.send(_inputs(calls, folder)), carried)
-        gpus = max(call.gpus for call in calls)
-        created = sdk.create_job(image, text, gpu_count=gpus, **self.backend.chosen(self.settings))
+    def _submit(self, work: Work, follower: Follower) -> Job:
+        job = Job.new(work.place, work.folder, work.signature, work.key)
+        commands = work.commands()
+        text = command(job, follower.storage, follower.storage.send(work.inputs()), commands)
+        chosen = self.backend.chosen(self.settings)
+        created = follower.sdk.create_job(work.image, text, gpu_count=work.gpus, **chosen)
         job.job = str(created.id)
         job.note()
         return job
@@ -210,61 +198,88 @@ class RemoteSlurmPlatform(TaoSdkPlatform):
     known_settings: ClassVar[tuple[str, ...]] = (*TaoSdkPlatform.known_settings, *REMOTE_SLURM.options)
 
 
-# --- what travels --------------------------------------------------------------------------------
+# --- jobs of earlier processes and attempts ------------------------------------------------------
 
 
-def _common_folder(calls: Sequence[ToolCall]) -> Path:
-    """Return the one folder below which all calls write."""
-    return Path(os.path.commonpath([str(call.writes.absolute()) for call in calls]))
+def _adopted(work: Work, follower: Follower) -> Job | None:
+    """Return the job that was begun for these very calls; end what was begun for other inputs."""
+    found = None
+    for job in jobs_of(work.place):
+        if work.is_by_hand or job.key != work.key:
+            follower.drop(job)
+        elif job.signature == work.signature:
+            found = job if _is_worth_following(job, work, follower) else None
+    if found:
+        found.folder = work.folder
+        found.note()
+    return found
 
 
-def _signature(calls: Sequence[ToolCall]) -> str:
-    """Return the hash of what is asked: the calls with their paths, and the key of their stage."""
-    return files.sha256_of_record(
-        [[*call.arguments(), call.identity.key if call.identity else ""] for call in calls]
-    )
+def _is_worth_following(job: Job, work: Work, follower: Follower) -> bool:
+    """Say whether a job may still bring what is wanted; forget one that cannot.
+
+    Outputs that an earlier attempt took made that attempt fail, and would make every later one fail, too.
+    """
+    result = follower.last_word(job)
+    if result is None:
+        is_known = bool(job.job) or follower.withdraw(job)
+    else:
+        is_known = ending_of(result) is Ending.DONE and job.taken in (0, work.attempt)
+    if not is_known:
+        if result is not None and not job.taken:
+            _keep_work(job, result, work, follower)
+        job.forget()
+    return is_known
 
 
-def _spec_file(call: ToolCall) -> Path:
-    return files.write_yaml(call.log.with_suffix(".container.yaml"), container_spec(call))
+def _keep_work(job: Job, result: Record, work: Work, follower: Follower) -> None:
+    with contextlib.suppress(DeftError):  # what is not whole is no loss: the calls are carried out again
+        follower.storage.take(job.nonce, result, work.folder)
 
 
-def _inputs(calls: Sequence[ToolCall], folder: Path) -> Iterator[Path]:
-    """Yield every file the calls may read: what specs name, the roots without results, their folder."""
-    yield from files.files_below(folder)
-    for call in calls:
-        spec = container_spec(call)
-        yield from _named(spec)
-        yield from _listed(spec)
-        for root in call.reads:
-            yield from _data_below(root)
+def _give_up(job: Job, record: Record, work: Work, follower: Follower) -> None:
+    """Keep what a lost job has done or said, and let it neither begin nor go on."""
+    if "codes" in record:
+        _keep_work(job, record, work, follower)
+    else:
+        follower.keep_log(job, work.calls[-1].log)
+    follower.storage.withdraw(job.nonce)
+    follower.sdk.cancel_job(job.job)
+    job.forget()
+    _require_another(work.calls[0], record)
 
 
-def _named(spec: Mapping[str, Any]) -> Iterator[Path]:
-    for _, value in leaves(spec):
-        path = Path(value) if isinstance(value, str) and value.startswith("/") else None
-        if path is not None and path.exists():
-            yield from [path] if path.is_file() else files.files_below(path)
-
-
-def _listed(spec: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield the images that the table of an embedding lists, wherever they lie."""
-    table = spec.get("input_parquet")
-    if isinstance(table, str) and Path(table).is_file():
-        rows = files.read_parquet(Path(table), required=("filepath",))
-        for column in ("filepath", "golden_filepath"):
-            yield from (Path(path) for path in rows.get(column, ()) if Path(str(path)).is_file())
-
-
-def _data_below(root: Path) -> Iterator[Path]:
-    for entry in sorted(root.iterdir()):
-        if entry.name.startswith(".") or entry.name in LEFT_OUT:
-            continue
-        yield from [entry] if entry.is_file() else files.files_below(entry)
-
-
-def _require_another(call: ToolCall, reason: Mapping[str, Any]) -> None:
+def _require_another(call: ToolCall, reason: Record) -> None:
     """Raise where submitting again cannot help: the place says what is wrong with the job itself."""
     suggestion = str(reason.get("suggestion") or "")
     if reason.get("err_class") == "ERR_INFRA" and suggestion:
         raise StageFailed(f"{call.name} cannot be started there", hint=" ".join(suggestion.split())[:300])
+
+
+def _without_result(jobs: Sequence[Job], storage: Storage) -> list[Job]:
+    return [job for job in jobs if not job.taken and storage.result(job.nonce) is None]
+
+
+def _end_all(jobs: Sequence[Job], follower: Follower) -> list[str]:
+    """End jobs and name them; raise what kept the first from ending, once all the others have ended."""
+    refusals: list[EnvironmentMissing] = []
+    for job in jobs:
+        try:
+            follower.end(job)
+        except EnvironmentMissing as refusal:
+            refusals.append(refusal)
+    if refusals:
+        raise refusals[0]
+    return [job.job for job in jobs if job.job]
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage_fault(error) or EnvironmentMissing(
+            "object storage does not answer",
+            value=" ".join(str(error).split())[:200],
+            hint="try again when it answers: the jobs are still noted",
+        ) from None

@@ -102,6 +102,13 @@ class Sdk:
             for name, value in {"TAO_JOB_ID": job, **failure}.items():
                 patch.setenv(name, value)
             carry.main(order_of(self.created[int(job.removeprefix("job-"))]["command"]))
+        self.lose_disk(self.created[int(job.removeprefix("job-"))]["command"])
+
+    def lose_disk(self, command: str) -> None:
+        """Take away what a job wrote: nothing but the storage is left of a pod."""
+        output = Path(order_of(command)["output"])
+        for name in files.read_json(folder_of(command) / carry.RESULT)["files"]:
+            (output / name).unlink()
 
     def get_job_status(self, job_id: str) -> Any:
         self.before_end(job_id)

@@ -76,6 +76,22 @@ def test_an_upload_that_breaks_off_leaves_no_blob_and_is_made_again(
     assert beside_blobs() == []
 
 
+def test_a_blob_has_its_name_only_once_it_is_whole(
+    sdk: Sdk, call: ToolCall, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, seen = FolderStorage._copy, []
+
+    def looked_at(storage: FolderStorage, path: Path, place: str) -> str:
+        digest = copy(storage, path, place)
+        seen.append(blob(path).exists())
+        return digest
+
+    monkeypatch.setattr(FolderStorage, "_copy", looked_at)
+    FolderStorage(call.reads).send([table])
+    assert seen == [False]
+    assert blob(table).exists()
+
+
 def test_a_part_of_a_file_under_the_name_of_the_whole_is_sent_again(
     sdk: Sdk, call: ToolCall, table: Path
 ) -> None:

@@ -212,9 +212,9 @@ def test_a_score_that_is_no_number_fails_the_stage_by_its_row(tmp_path, monkeypa
         lambda image, label, known: np.nan if image.stem.startswith("C3_") else _score(image, label, known),
     )
     said = say("run", run.root)
-    assert (said.code, said.record["status"]) == (3, "failed")
-    assert said.record["error"]["fact"] == "a score is not a number"
-    assert said.record["error"]["value"].endswith("in row 5")
+    assert (said.code, said.record["status"]) == (1, "failed")
+    assert said.record["error"]["fact"] == "inference wrote a score that is no number in row 5"
+    assert said.record["error"]["value"].endswith("inference.csv")
     assert said.record["next"].startswith("deft run ")
     assert "Traceback" not in said.out + said.err
     last = read(run.log)[-1]

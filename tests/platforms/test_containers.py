@@ -21,6 +21,7 @@ from deft.platforms.containers import (
     require_passed,
     spec_checks,
     stays_on_host,
+    tail,
     weights_are_staged,
 )
 
@@ -150,3 +151,17 @@ def test_the_progress_of_a_training_is_its_epochs(tmp_path: Path) -> None:
     (tmp_path / "status.json").write_text(record)
     assert progress_of(call(tmp_path)) == (2, 5)
     assert progress_of(call(tmp_path, action="inference")) == (0, None)
+
+
+def test_no_part_of_a_secret_is_left_where_a_line_of_a_log_is_cut(tmp_path):
+    secret = "corp-cred/9aZ7bY3xW1vU5tS8rQ2pO4nM6lK0jI"
+    log = tmp_path / "tool.log"
+    for before in range(240, 320):
+        log.write_text("x" * before + " " + secret + " more\nlast\n")
+        first, last = tail(log)
+        assert last == "last"
+        assert secret in first or secret[:4] not in first
+    log.write_text("y" * 20 + secret + "\n" + ("z" * 99 + "\n") * 700 + "last\n")
+    assert tail(log, lines=9999)[0] == "z" * 99
+    log.write_text("w" * 301)
+    assert tail(log) == ["(301 characters without a blank)"]

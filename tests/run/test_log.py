@@ -427,3 +427,14 @@ def test_a_kill_at_any_system_call_of_a_recovery_and_its_append_loses_nothing(
         assert kept[0] == torn
         moment += 1
     assert moment > 8
+
+
+def test_no_part_of_a_secret_is_left_where_the_words_of_a_program_are_cut(tmp_path, monkeypatch):
+    secret = "corp-cred/9aZ7bY3xW1vU5tS8rQ2pO4nM6lK0jI"
+    monkeypatch.setenv("HF_TOKEN", secret)
+    log = LoopLog(tmp_path / "loop_log.jsonl")
+    for before in range(150, 220):
+        words = f"{'e' * before} {secret} {'f' * 400}"
+        entry = {"iter": "baseline", "stage": "train", "status": "error", "summary": words}
+        log.append({**entry, "kind": "stage", "attempt": before})
+    assert secret[:12] not in log.path.read_text()

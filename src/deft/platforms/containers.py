@@ -35,7 +35,7 @@ STATUS = "Execution status:"
 HEAD = "deft: container "
 PINNED = re.compile(r"(?P<repository>[A-Za-z0-9][A-Za-z0-9._:/-]*)@(?P<digest>sha256:[0-9a-f]{64})")
 IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
-TAIL_LINES, TAIL_BYTES = 8, 64 * 1024
+TAIL_LINES, TAIL_BYTES, LONGEST_LINE = 8, 64 * 1024, 300
 MANY = 50
 
 
@@ -219,7 +219,15 @@ def tail(log: Path, lines: int = TAIL_LINES) -> list[str]:
         size = stream.seek(0, 2)
         stream.seek(max(0, size - TAIL_BYTES))
         text = stream.read().decode("utf-8", errors="replace")
-    return [line[:300] for line in re.split(r"[\r\n]+", text) if line.strip()][-lines:]
+    found = re.split(r"[\r\n]+", text)[1 if size > TAIL_BYTES else 0 :]  # the first may be half a line
+    return [shortened(line) for line in found if line.strip()][-lines:]
+
+
+def shortened(line: str) -> str:
+    """Return a line of a log cut between words: half a secret would be known to nobody who redacts."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    return line[:LONGEST_LINE].rpartition(" ")[0] or f"({len(line)} characters without a blank)"
 
 
 def require_passed(call: ToolCall, code: int) -> None:

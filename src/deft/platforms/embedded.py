@@ -17,6 +17,7 @@ from typing import ClassVar
 from deft.errors import StageFailed
 from deft.files import write_json
 from deft.platforms.base import Check, Platform, ToolCall
+from deft.platforms.containers import shortened
 from deft.progress import Progress, Task, parse_progress_line
 
 PACKAGES = ("torch", "transformers", "safetensors")
@@ -148,7 +149,7 @@ def _tail(log: Path, lines: int = 8) -> list[str]:
     if not log.is_file():
         return []
     text = log.read_text(encoding="utf-8", errors="replace")
-    return [line[:300] for line in text.splitlines() if line.strip()][-lines:]
+    return [shortened(line) for line in text.splitlines() if line.strip()][-lines:]
 
 
 def _package_checks() -> list[Check]:

@@ -69,12 +69,16 @@ class LoopLog:
         """
         with self._faults_named(), self.locked():
             last = self._recover(_read_tail(self.path))
-            content = _with_defaults(entry)
-            if content["status"] == "error" or content["kind"] == "manual":  # words of other programs
-                content["summary"] = redacted(content["summary"], str(self.path.parent))
+            content = _with_defaults(self._without_secrets(entry))
             if may_complete(content):
                 check_entry(read(self.path), content, self._plan())
             return self._write(content, last, at=None)
+
+    def _without_secrets(self, entry: Entry) -> Entry:
+        """Redact the words of other programs whole: a secret that was cut first is no longer known."""
+        if entry["status"] != "error" and entry.get("kind") != "manual":
+            return entry
+        return {**entry, "summary": redacted(str(entry["summary"]), str(self.path.parent))}
 
     def read(self) -> list[Entry]:
         """Return the verified entries."""

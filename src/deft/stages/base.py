@@ -22,7 +22,7 @@ from deft.run.log import LoopLog
 from deft.run.manifests import MANIFEST, manifest_evidence, verify_manifest, write_manifest
 from deft.run.state import append_and_fold
 from deft.run.transitions import next_attempt
-from deft.untrusted import LONGEST_FACT, untrusted
+from deft.untrusted import untrusted
 from deft.versions import code_version
 from deft.workspace.layout import Phase, RunFolder, timestamp
 
@@ -224,7 +224,7 @@ class Stage(ABC):
             "iter": context.phase.name,
             "stage": self.name,
             "status": "error",
-            "summary": untrusted(fact, LONGEST_FACT),
+            "summary": fact,
             "duration_sec": 0,
             "attempt": attempt,
             "kind": "stage",

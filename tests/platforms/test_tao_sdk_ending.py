@@ -66,9 +66,9 @@ def test_a_job_that_has_ended_by_itself_needs_no_confirmation(sdk: Sdk, call: To
 def test_one_job_that_cannot_be_ended_keeps_no_other_at_work(sdk: Sdk, call: ToolCall) -> None:
     assert call.identity is not None
     left(sdk, call, "waits")
-    left(sdk, replace(call, identity=replace(call.identity, stage="other")), "waits")
-    sdk.deaf = {"job-0"}
-    with pytest.raises(EnvironmentMissing, match="job-0"):
+    left(sdk, replace(call, identity=replace(call.identity, stage="a stage before")), "waits")
+    sdk.deaf = {"job-1"}
+    with pytest.raises(EnvironmentMissing, match="job-1"):
         ended(call)
     assert sorted(sdk.canceled) == ["job-0", "job-1"]
     assert len(notes(call)) == 1

@@ -182,3 +182,13 @@ def test_a_step_by_hand_takes_no_earlier_result_for_its_own(sdk: Sdk, call: Tool
     carried(step)
     assert len(sdk.created) == 2
     assert not list(call.writes.parent.glob(".*.jobs"))
+
+
+def test_a_step_by_hand_ends_the_job_that_an_earlier_one_left(sdk: Sdk, call: ToolCall) -> None:
+    step = replace(call, identity=None)
+    sdk.faults, sdk.before_end = ["waits"], crash
+    with pytest.raises(OSError, match="dies"):
+        carried(step)
+    sdk.before_end = lambda job: None
+    carried(step)
+    assert (len(sdk.created), sdk.canceled) == (2, ["job-0"])

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from deft import strict_yaml
 from deft.csv_text import csv_blocks
 from deft.errors import Corruption, InputRefused
 from deft.parquet_bounds import require_bounded
@@ -22,10 +23,6 @@ from deft.parquet_bounds import require_bounded
 MAX_TEXT_BYTES = 256 * 1024 * 1024
 MAX_COLUMNS = 1_000
 MAX_YAML_BYTES = 512 * 1024
-MAX_YAML_ALIASES = 100
-MAX_YAML_NODES = 20_000
-MAX_YAML_SCALAR = 64 * 1024
-MAX_YAML_DEPTH = 50
 PLAIN_INTERPOLATION = re.compile(r"\$\{(?=\s*(?:eval\s*:|[\w.\[\]]+\s*\}))")
 
 
@@ -270,58 +267,12 @@ def read_json(path: Path) -> Any:
         raise Corruption(f"file is not JSON ({str(error)[:200]})", value=path) from None
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that refuses duplicate keys, deep nesting, and aliases that grow into a flood."""
-
-    aliases, depth, nodes = 0, 0, 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            self.aliases += 1
-            if self.aliases > MAX_YAML_ALIASES:
-                raise yaml.YAMLError(f"more than {MAX_YAML_ALIASES} aliases")
-        self.depth, self.nodes = self.depth + 1, self.nodes + 1
-        if self.depth > MAX_YAML_DEPTH or self.nodes > MAX_YAML_NODES:
-            raise yaml.YAMLError(f"more than {MAX_YAML_DEPTH} levels or {MAX_YAML_NODES} nodes")
-        node = super().compose_node(parent, index)
-        if isinstance(node, yaml.ScalarNode) and len(node.value) > MAX_YAML_SCALAR:
-            raise yaml.YAMLError(f"text of more than {MAX_YAML_SCALAR} characters")
-        self.depth -= 1
-        return node
-
-    def get_single_node(self) -> Any:
-        node = super().get_single_node()
-        if node is not None and _nodes_below(node, {}) > MAX_YAML_NODES:
-            raise yaml.YAMLError(f"aliases stand for more than {MAX_YAML_NODES} nodes")
-        return node
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.YAMLError(f"key on line {key.start_mark.line + 1} is no plain text")
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.YAMLError(f"duplicate key `{key.value}` on line {key.start_mark.line + 1}")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _nodes_below(node: Any, known: dict[int, float]) -> float:
-    """Count the nodes that a reader who follows every alias would meet; endless where one holds itself."""
-    if id(node) not in known:
-        known[id(node)] = float("inf")  # met again below itself, before it is counted
-        inner = node.value if isinstance(node, yaml.CollectionNode) else []
-        children = (one for entry in inner for one in (entry if isinstance(entry, tuple) else (entry,)))
-        known[id(node)] = 1 + sum(_nodes_below(child, known) for child in children)
-    return known[id(node)]
-
-
 def parse_yaml(text: str, origin: object = "text") -> Any:
     """Parse YAML with plain types only; tags, duplicate keys, bombs of aliases and oversize are refused."""
     if len(text) > MAX_YAML_BYTES:
         raise _too_long_for_yaml(origin)
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derives from SafeLoader
+        return strict_yaml.load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputRefused(f"file is not acceptable YAML ({reason[:300]})", value=origin) from None

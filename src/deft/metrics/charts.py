@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,15 +46,22 @@ _SETTINGS: dict[Any, Any] = {
 
 
 @contextmanager
-def chart(width: float, height: float) -> Iterator[Figure]:
-    """Open a figure of this size in inches; settings of the user or of other code have no say in it."""
+def chart(width: float, height: float, *, margins: Mapping[str, float] | None = None) -> Iterator[Figure]:
+    """Open a figure of this size in inches; settings of the user or of other code have no say in it.
+
+    Without margins (fractions: left, right, bottom, top) room is found for labels of any length, which draws
+    everything twice.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
     settings: dict[Any, Any] = dict(matplotlib.rcParamsDefault) | _SETTINGS
     settings = {key: value for key, value in settings.items() if not key.startswith("backend")}
     with matplotlib.rc_context(settings):
-        yield Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout=None if margins else "constrained")
+        if margins:
+            figure.subplots_adjust(**margins)
+        yield figure
 
 
 def encode(figure: Figure, kind: Format) -> bytes:
@@ -82,7 +89,8 @@ def score_histogram(
     """
     finite = np.isfinite(scores)
     edges = np.histogram_bin_edges(scores[finite], bins=bins) if finite.any() else np.linspace(0, 1, bins + 1)
-    with chart(7.2, 3.7) as figure:
+    margins = {"left": 0.135, "right": 0.98, "bottom": 0.34 if threshold is not None else 0.26, "top": 0.9}
+    with chart(7.2, 3.7, margins=margins) as figure:
         axes = figure.subplots()
         for name, rows, colour, hatch in (
             ("PASS", ~is_defect, PASS_COLOUR, ""),
@@ -97,7 +105,7 @@ def score_histogram(
             axes.yaxis.set_major_formatter(plain_number)
         if threshold is not None:
             _mark_threshold(axes, scores, is_defect, threshold)
-        figure.legend(loc="outside lower center", ncols=3)
+        figure.legend(loc="lower center", ncols=3)
         return encode(figure, kind)
 
 
@@ -132,7 +140,7 @@ def confusion_matrix(point: OperatingPoint, title: str, *, kind: Format = "png")
     """Draw the four counts of an operating point, each with its share of the actual class."""
     counts = np.array([[point.tn, point.fp], [point.fn, point.tp]])
     totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with chart(4.6, 3.7) as figure:
+    with chart(4.6, 3.7, margins={"left": 0.17, "right": 0.95, "bottom": 0.16, "top": 0.88}) as figure:
         axes = figure.subplots()
         axes.imshow(counts / totals, cmap="Blues", vmin=0, vmax=1.4)
         for (row, column), count in np.ndenumerate(counts):

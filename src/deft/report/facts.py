@@ -144,19 +144,19 @@ class RunFacts:
 
     @cached_property
     def _components(self) -> pd.DataFrame:
-        """The rows of the KPI table with their images; none where the workspace is out of reach."""
+        """The deciding rows of the KPI table with their images; none where the workspace is out of reach."""
+        positions = [_position(phase) for phase in self.evaluated.values()]
         for workspace in (self.run.workspace, Workspace(Path(self.plan["workspace"]))):
             if workspace.kpi_table.is_file():
-                return kpi_components(workspace)
+                return kpi_components(workspace, positions)
         return pd.DataFrame()
 
     def deciding_picture(self, phase: Record) -> tuple[Path, Path] | None:
         """Return the image and golden of the defect that alone sets FAR at 100 % recall, if still there."""
-        defect = phase["kpi"]["far_at_100"]["deciding_defect"]
-        position = defect["row"] - FIRST_DATA_ROW
-        if not 0 <= position < len(self._components):
+        defect, position = phase["kpi"]["far_at_100"]["deciding_defect"], _position(phase)
+        if position not in self._components.index:
             return None
-        found = self._components.iloc[position]
+        found: Record = dict(self._components.loc[position])
         if found["component_id"] != defect["component_id"]:
             return None
         return Path(self._shown(found["filepath"])), Path(self._shown(found["golden_filepath"]))
@@ -170,3 +170,8 @@ class RunFacts:
                 counts = files.read_csv(path)["provenance"].value_counts()
                 rows.append({"phase": name, **{str(kind): int(count) for kind, count in counts.items()}})
         return rows
+
+
+def _position(phase: Record) -> int:
+    """Return the place in the KPI table of the defect that alone sets FAR at 100 % recall."""
+    return int(phase["kpi"]["far_at_100"]["deciding_defect"]["row"]) - FIRST_DATA_ROW

@@ -29,7 +29,15 @@ def far_against_recall(
 
     `target` is (recall, far) in fractions and is drawn as a mark. The last series is drawn strongest.
     """
-    with chart(7.8, 3.9) as figure:
+    lines_of_legend = -(-(len(series) + 1) // 6)
+    margins = {
+        "left": 0.09,
+        "right": 0.98,
+        "bottom": 0.17 + 0.07 * lines_of_legend,
+        "top": 0.9,
+        "wspace": 0.06,
+    }
+    with chart(7.8, 3.9, margins=margins) as figure:
         whole, zoom = figure.subplots(1, 2, sharey=True, width_ratios=[1, 2])
         for axes in (whole, zoom):
             for label, points, style in _styled(series):
@@ -45,9 +53,7 @@ def far_against_recall(
         )
         zoom.set(title="95 % recall and above", xlim=(95, 100.12))
         _rate_scale(zoom, max(float(_steps(points)[1].max()) for points in series.values()) * 100)
-        figure.legend(
-            *zoom.get_legend_handles_labels(), loc="outside lower center", ncols=min(len(series) + 1, 6)
-        )
+        figure.legend(*zoom.get_legend_handles_labels(), loc="lower center", ncols=min(len(series) + 1, 6))
         return encode(figure, kind)
 
 
@@ -91,7 +97,7 @@ def far_per_iteration(
         "far_at_99": ("at 99 % recall", "s", AFTER_COLOUR),
     }
     places = np.arange(len(records))
-    with chart(7.2, 3.7) as figure:
+    with chart(7.2, 3.7, margins={"left": 0.11, "right": 0.98, "bottom": 0.27, "top": 0.9}) as figure:
         axes = figure.subplots()
         highest = 0.0
         for shift, (name, (label, marker, colour)) in zip((-0.16, 0.0, 0.16), markers.items(), strict=True):
@@ -111,7 +117,7 @@ def far_per_iteration(
         axes.set_xticks(places, list(records))
         axes.grid(visible=False, axis="x")
         _rate_scale(axes, highest)
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(loc="lower center", ncols=2)
         return encode(figure, kind)
 
 

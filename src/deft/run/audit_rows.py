@@ -241,7 +241,7 @@ def _require_disjoint(evidence: Evidence, combined: pd.DataFrame) -> LeakageRepo
     layout = ImageLayout.from_spec(read_baseline_spec(workspace))
     resolve_images(combined, workspace.root, layout)
     train = Side.of_table("train", combined, workspace.root, layout)
-    others = [side for side in workspace_sides(workspace) if side.name not in ("train", "pool")]
+    others = workspace_sides(workspace, ("validation", "kpi", "holdout"))
     report = find_overlaps([train, *others], against="train")
     if report.identical:
         table = evidence.phase.combined_table

@@ -178,7 +178,7 @@ def require_written(path: Path, table: pd.DataFrame) -> None:
 
 
 def _require_disjoint(combined: pd.DataFrame, workspace: Workspace, layout: ImageLayout) -> LeakageReport:
-    sides = [side for side in workspace_sides(workspace) if side.name not in ("train", "pool")]
+    sides = workspace_sides(workspace, ("validation", "kpi", "holdout"))
     train = Side.of_table("train", combined, workspace.root, layout)
     report = find_overlaps([train, *sides], against="train")
     assert_disjoint(report)

@@ -229,7 +229,7 @@ def require_new_content(context: StageContext, rows: pd.DataFrame) -> LeakageRep
     workspace = context.run.workspace
     layout = ImageLayout.from_spec(read_baseline_spec(workspace))
     mined = Side.of_table("mined", rows.reset_index(drop=True), workspace.root, layout)
-    sides = [side for side in workspace_sides(workspace) if side.name != "pool"]
+    sides = workspace_sides(workspace, ("train", "validation", "kpi", "holdout"))
     report = find_overlaps([*sides, mined], against="mined")
     assert_disjoint(report)
     return report

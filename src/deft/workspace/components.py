@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -30,11 +31,13 @@ def component_table(table: pd.DataFrame, images_dir: Path, layout: ImageLayout) 
     return components
 
 
-def kpi_components(workspace: Workspace) -> pd.DataFrame:
-    """Return the component table of the KPI set."""
+def kpi_components(workspace: Workspace, positions: Sequence[int] | None = None) -> pd.DataFrame:
+    """Return the component table of the KPI set; with positions, of those rows that there are."""
     spec = read_baseline_spec(workspace)
     images = images_folder(spec, "infer", workspace)
-    return component_table(read_table(workspace.kpi_table), images, ImageLayout.from_spec(spec))
+    table = read_table(workspace.kpi_table)
+    wanted = table if positions is None else table[table.index.isin(positions)]
+    return component_table(wanted, images, ImageLayout.from_spec(spec))
 
 
 def join_gaps(gaps: pd.DataFrame, components: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,8 @@ The pool is whatever mining may take from: a generated picture that is a test pi
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from deft.workspace.defect_types import defect_types
 from deft.workspace.layout import Workspace
 from deft.workspace.leakage import Side
@@ -12,9 +14,11 @@ from deft.workspace.pool_paths import resolve_pool_paths
 from deft.workspace.rows import FIRST_DATA_ROW, ImageLayout, read_table
 from deft.workspace.training_spec import images_folder, read_baseline_spec
 
+SIDES = ("train", "validation", "kpi", "holdout", "pool")
 
-def workspace_sides(workspace: Workspace) -> list[Side]:
-    """Return every side of a workspace with the images of all its rows; the held-out set is optional."""
+
+def workspace_sides(workspace: Workspace, names: Collection[str] = SIDES) -> list[Side]:
+    """Return sides of a workspace with the images of all their rows; the held-out set is optional."""
     spec = read_baseline_spec(workspace)
     layout = ImageLayout.from_spec(spec)
     tables = {
@@ -26,9 +30,9 @@ def workspace_sides(workspace: Workspace) -> list[Side]:
     sides = [
         Side.of_table(name, read_table(path), images_folder(spec, block, workspace), layout)
         for name, (path, block) in tables.items()
-        if name != "holdout" or path.is_file()
+        if name in names and (name != "holdout" or path.is_file())
     ]
-    return [*sides, _pool_side(workspace, layout)]
+    return [*sides, _pool_side(workspace, layout)] if "pool" in names else sides
 
 
 def _pool_side(workspace: Workspace, layout: ImageLayout) -> Side:

@@ -203,7 +203,6 @@ def test_every_light_has_its_input_and_golden_image() -> None:
     assert layout.input_images(row, Path("/i")) == [Path("/i/b/in/U1_Top.png"), Path("/i/b/in/U1_Side.png")]
     assert layout.golden_images(row, Path("/i")) == [Path("/i/b/ok/U1_Top.png"), Path("/i/b/ok/U1_Side.png")]
     assert ImageLayout((), ".png").input_images(row, Path("/i")) == [Path("/i/b/in/U1.png")]
-    assert layout.component_id(row) == "b/in/U1"
 
 
 def test_the_paths_of_a_column_are_those_of_its_rows(table_file) -> None:

@@ -211,10 +211,6 @@ class ImageLayout:
         """Return the golden images of a row, one a light, in the order of `input_images`."""
         return self._images(row["golden_path"], row["object_name"], images_dir)
 
-    def component_id(self, row: Mapping[Any, Any]) -> str:
-        """Return what names a component across its lights: `input_path/object_name`."""
-        return f"{row['input_path']}/{row['object_name']}"
-
     def column_paths(self, table: pd.DataFrame, images_dir: Path, column: str) -> list[list[str]]:
         """Return for each light the image paths of all rows; `column` is `input_path` or `golden_path`."""
         root = os.path.join(images_dir, "")

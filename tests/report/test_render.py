@@ -108,9 +108,9 @@ def test_the_same_run_gives_the_same_bytes(finished):
 
 
 def test_a_run_that_was_moved_gives_the_same_page(finished, tmp_path):
+    page = render_report(finished).read_bytes()
     whole = shutil.copytree(finished.workspace.root, tmp_path / "whole", symlinks=True)
     alone = shutil.copytree(finished.root, tmp_path / "alone" / finished.root.name)
-    page = render_report(finished).read_bytes()
     for folder in (whole / "results" / finished.root.name, alone):
         (folder / finished.report.name).unlink()
         assert render_report(RunFolder(folder)).read_bytes() == page

@@ -22,6 +22,7 @@ from deft.parquet_bounds import require_bounded
 
 MAX_TEXT_BYTES = 256 * 1024 * 1024
 MAX_COLUMNS = 1_000
+HASHED_AT_ONCE = 64 * 1024  # most files are a small picture: a larger block costs more than its reading
 MAX_YAML_BYTES = 512 * 1024
 PLAIN_INTERPOLATION = re.compile(r"\$\{(?=\s*(?:eval\s*:|[\w.\[\]]+\s*\}))")
 
@@ -36,9 +37,9 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> Path:
 
 def _replace(path: Path, blocks: Iterable[bytes], mode: int = 0o644) -> Path:
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
-        _write_new(temporary, blocks, mode)
+        write_new(temporary, blocks, mode)
         os.replace(temporary, path)
     except BaseException as error:
         _give_up(temporary, error, path)
@@ -47,14 +48,19 @@ def _replace(path: Path, blocks: Iterable[bytes], mode: int = 0o644) -> Path:
     return path
 
 
+def temporary_of(path: Path) -> Path:
+    """Return where this process writes a file before it gets its name."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
 def _give_up(temporary: Path, error: BaseException, path: Path) -> None:
     """Take the temporary file away, if the disk lets us, and let the first error be the one that is told."""
     with contextlib.suppress(OSError):
         temporary.unlink(missing_ok=True)
-    _name_file(error, path)
+    name_file(error, path)
 
 
-def _name_file(error: BaseException, path: Path) -> None:
+def name_file(error: BaseException, path: Path | str) -> None:
     """Say which file it was: the system calls that know a descriptor alone (write, fsync) do not."""
     if isinstance(error, OSError) and error.errno is not None:
         error.filename = str(path)
@@ -69,7 +75,8 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def _write_new(path: Path, blocks: Iterable[bytes], mode: int) -> None:
+def write_new(path: Path, blocks: Iterable[bytes], mode: int = 0o644, *, durable: bool = True) -> None:
+    """Write a file that is not there yet; one that is not to be durable is synced by the caller."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW  # never into what stands there already
     try:
         descriptor = os.open(path, flags, mode)
@@ -79,7 +86,8 @@ def _write_new(path: Path, blocks: Iterable[bytes], mode: int) -> None:
     try:
         for block in blocks:
             _write_all(descriptor, block)
-        os.fsync(descriptor)
+        if durable:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -114,7 +122,7 @@ def append_line(path: Path, line: bytes, *, at: int | None = None) -> None:
         else:
             _overwrite_end(descriptor, line, at)
     except OSError as error:
-        _name_file(error, path)
+        name_file(error, path)
         raise
     finally:
         os.close(descriptor)
@@ -143,7 +151,7 @@ def sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        _name_file(error, folder)
+        name_file(error, folder)
         raise
     finally:
         os.close(descriptor)
@@ -154,14 +162,18 @@ def sync_tree(folder: Path) -> None:
     for root, _, names in os.walk(folder):
         for name in names:
             if not os.path.islink(os.path.join(root, name)):
-                _sync_file(os.path.join(root, name))
+                sync_file(os.path.join(root, name))
         sync_folder(Path(root))
 
 
-def _sync_file(path: str) -> None:
+def sync_file(path: Path | str) -> None:
+    """Make the content of a file durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        name_file(error, path)
+        raise
     finally:
         os.close(descriptor)
 
@@ -222,15 +234,27 @@ def sha256_of_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def sha256_of_file(path: Path) -> str:
+def sha256_of_file(path: Path | str) -> str:
     """Return the sha256 of a file's bytes, read in blocks."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as stream:
+        while block := stream.read(HASHED_AT_ONCE):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def sha256_of_record(record: object) -> str:
     """Return the sha256 of a record's canonical JSON."""
     return sha256_of_bytes(canonical_json(record).encode("utf-8"))
+
+
+def look_of(path: Path | str) -> tuple[int, ...]:
+    """Return what changes with every write to a file, without reading it; nothing where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def files_below(folder: Path) -> Iterator[Path]:

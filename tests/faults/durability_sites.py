@@ -14,7 +14,7 @@ from pathlib import Path
 from power_model import Machine, Tree
 from syscalls import PACKAGE, Call
 
-SYNCS = {"fsync", "fdatasync", "sync", "sync_folder", "sync_tree", "_sync_file", "_sync_folder"}
+SYNCS = {"fsync", "fdatasync", "sync", "sync_folder", "sync_tree", "sync_file", "_sync_folder"}
 RENAMES = {"rename", "replace"}
 LINKS = {"link", "symlink_to", "symlink", "hardlink_to"}
 

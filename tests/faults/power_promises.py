@@ -73,7 +73,7 @@ def acknowledging(shim: Shim) -> Iterator[Acknowledged]:
     after(approval, "write_record", wrote)
     after(approval, "_make_key", wrote)
     after(LoopLog, "append", appended)
-    after(Anomalygen, "_build", lambda stage, context, *, result: publish(context.run.synth_pool.root))
+    after(Anomalygen, "_build", lambda stage, context, *_, result: publish(context.run.synth_pool.root))
     try:
         yield found
     finally:

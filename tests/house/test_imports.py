@@ -10,7 +10,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "deft"
 
-BASE = {"errors", "files", "streams", "parquet_bounds", "schemas", "progress", "versions", "untrusted"}
+FILES = {"files", "file_batch", "parquet_bounds", "streams"}
+BASE = FILES | {"errors", "schemas", "progress", "versions", "untrusted"}
 DATA = BASE | {"workspace", "metrics"}
 STAGES = DATA | {"platforms", "run", "embedding"}
 LOOP = STAGES | {"stages", "guard"}
@@ -19,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guard": {"untrusted"},
     "untrusted": set(),
     "files": {"errors", "parquet_bounds", "csv_text", "strict_yaml"},
+    "file_batch": {"files"},
     "strict_yaml": set(),
     "csv_text": set(),
     "parquet_bounds": {"errors"},

@@ -75,6 +75,15 @@ def test_scores_are_numbers_beside_their_labels(facts):
     assert (scores["label"] == "PASS").sum() == 30
 
 
+def test_scores_that_were_written_since_are_read_again(moved):
+    facts = RunFacts.of(moved)
+    before = facts.scores("baseline")
+    path = facts.place(facts.evaluated["baseline"]["inference_csv"])
+    files.write_csv(path, files.read_csv(path).head(3))
+    assert len(before) > 3
+    assert len(facts.scores("baseline")) == 3
+
+
 def test_the_weakest_pairs_are_at_most_ten_and_carry_the_verdicts(facts):
     pairs = facts.weakest_pairs()
     assert len(pairs) == WEAKEST

@@ -54,6 +54,15 @@ def test_what_is_no_picture_is_an_empty_square(tmp_path, content):
     assert [colour for _, colour in colours] == [(221, 221, 221)]
 
 
+def test_a_picture_that_was_replaced_is_shown_anew(tmp_path):
+    path = tmp_path / "board.png"
+    Image.new("RGB", (20, 20), "white").save(path)
+    before = thumbnail(path)
+    assert thumbnail(path) is before
+    Image.new("RGB", (20, 20), "black").save(path)
+    assert decoded(thumbnail(path)).getpixel((0, 0)) == (0, 0, 0)
+
+
 def test_a_chart_is_kept_byte_for_byte():
     assert (
         base64.b64decode(png_address(b"\x89PNG chart").removeprefix("data:image/png;base64,"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,11 +46,10 @@ _SETTINGS: dict[Any, Any] = {
 
 
 @contextmanager
-def chart(width: float, height: float, *, margins: Mapping[str, float] | None = None) -> Iterator[Figure]:
+def chart(width: float, height: float, *, margins: Mapping[str, float]) -> Iterator[Figure]:
     """Open a figure of this size in inches; settings of the user or of other code have no say in it.
 
-    Without margins (fractions: left, right, bottom, top) room is found for labels of any length, which draws
-    everything twice.
+    Margins are fractions (left, right, bottom, top): a layout that finds them itself draws everything twice.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -58,19 +57,33 @@ def chart(width: float, height: float, *, margins: Mapping[str, float] | None = 
     settings: dict[Any, Any] = dict(matplotlib.rcParamsDefault) | _SETTINGS
     settings = {key: value for key, value in settings.items() if not key.startswith("backend")}
     with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(width, height), layout=None if margins else "constrained")
-        if margins:
-            figure.subplots_adjust(**margins)
+        figure = Figure(figsize=(width, height))
+        figure.subplots_adjust(**margins)
         yield figure
+
+
+def text_width(texts: Sequence[str]) -> float:
+    """Return how wide the widest of some tick labels is drawn, in inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(family=_SETTINGS["font.family"], size=_SETTINGS["font.size"])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+        widths = [text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] for text in texts]
+    return float(max(widths, default=0.0)) / 72
 
 
 def encode(figure: Figure, kind: Format) -> bytes:
     """Return a finished figure as bytes that hold no date and no version."""
     buffer = io.BytesIO()
     metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    options: dict[str, Any] = (
+        {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
+    )  # a tenth larger, a third faster
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)  # it is drawn as a box
-        figure.savefig(buffer, format=kind, dpi=144, metadata=metadata)
+        figure.savefig(buffer, format=kind, dpi=144, metadata=metadata, **options)
     return buffer.getvalue()
 
 

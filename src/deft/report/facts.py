@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from deft.workspace.safe_path import Roots, safe_path
 from deft.workspace.training_spec import data_roots
 
 Record = dict[str, Any]
+Look = tuple[int, ...]
+MOST_REMEMBERED = 16
 WEAKEST = 10
 MINED_TARGETS = 6
 
@@ -64,8 +66,7 @@ class RunFacts:
     def scores(self, phase: str) -> pd.DataFrame:
         """Return the scored KPI table of a phase."""
         path = self.place(self.evaluated[phase]["inference_csv"])
-        table = files.read_csv(path, required=("label", "siamese_score"))
-        return table.assign(siamese_score=pd.to_numeric(table["siamese_score"]))
+        return _scores(path, files.look_of(path))
 
     def rows_to_prove(self) -> str:
         """Say how many rows, without one error, would prove the target at 95 % confidence."""
@@ -148,7 +149,8 @@ class RunFacts:
         positions = [_position(phase) for phase in self.evaluated.values()]
         for workspace in (self.run.workspace, Workspace(Path(self.plan["workspace"]))):
             if workspace.kpi_table.is_file():
-                return kpi_components(workspace, positions)
+                read = (workspace.kpi_table, workspace.baseline_spec)
+                return _deciding_rows(workspace, tuple(positions), tuple(map(files.look_of, read)))
         return pd.DataFrame()
 
     def deciding_picture(self, phase: Record) -> tuple[Path, Path] | None:
@@ -170,6 +172,20 @@ class RunFacts:
                 counts = files.read_csv(path)["provenance"].value_counts()
                 rows.append({"phase": name, **{str(kind): int(count) for kind, count in counts.items()}})
         return rows
+
+
+# A report is rendered after every stage: a table that was not written since is not read again.
+
+
+@lru_cache(MOST_REMEMBERED)
+def _scores(path: Path, _: Look) -> pd.DataFrame:
+    table = files.read_csv(path, required=("label", "siamese_score"))
+    return table.assign(siamese_score=pd.to_numeric(table["siamese_score"]))
+
+
+@lru_cache(MOST_REMEMBERED)
+def _deciding_rows(workspace: Workspace, positions: tuple[int, ...], _: tuple[Look, ...]) -> pd.DataFrame:
+    return kpi_components(workspace, positions)
 
 
 def _position(phase: Record) -> int:

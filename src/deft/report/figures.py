@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deft.metrics.charts import PASS_COLOUR, THRESHOLD_COLOUR, Format, chart, encode, plain_number
+from deft.metrics.charts import (
+    PASS_COLOUR,
+    THRESHOLD_COLOUR,
+    Format,
+    chart,
+    encode,
+    plain_number,
+    text_width,
+)
 from deft.metrics.operating_points import Floats, Sweep
 
 if TYPE_CHECKING:
@@ -148,7 +156,15 @@ def recall_by_label(
     if len(labels) < len(known):
         title = f"{title} (the {MOST_LABELS} weakest of {len(known)})"
     places = np.arange(len(labels))[::-1]
-    with chart(7.2, 1.5 + 0.5 * len(labels)) as figure:
+    ticks = [f"{_brief(label)} ({_rows(before, after, label)} rows)" for label in labels]
+    width, height = 7.2, 1.5 + 0.5 * len(labels)
+    margins = {
+        "left": (text_width(ticks) + 0.25) / width,
+        "right": 0.98,
+        "bottom": 0.85 / height,
+        "top": 1 - 0.4 / height,
+    }
+    with chart(width, height, margins=margins) as figure:
         axes = figure.subplots()
         for side, name, colour, shift in (
             (before, names[0], BEFORE_COLOUR, 0.19),
@@ -157,10 +173,12 @@ def recall_by_label(
             values = [_value(side, label, figure_name) * 100 for label in labels]
             bars = axes.barh(places + shift, values, height=0.36, color=colour, label=name)
             axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=8.5)
-        axes.set(title=title, xlabel="defects found (recall, %)", xlim=(0, 108), xticks=range(0, 101, 20))
-        axes.set_yticks(places, [f"{_brief(label)} ({_rows(before, after, label)} rows)" for label in labels])
+        figure.suptitle(title, x=0.015, y=1 - 0.12 / height, ha="left", va="top", size=11, weight="bold")
+        axes.set(xlabel="defects found (recall, %)", xlim=(0, 108), xticks=range(0, 101, 20))
+        axes.set_yticks(places, ticks)
         axes.grid(visible=False, axis="y")
-        figure.legend(loc="outside lower center", ncols=2)
+        axes.set_ylim(-0.6, len(labels) - 0.4)
+        figure.legend(loc="lower center", ncols=2)
         return encode(figure, kind)
 
 

@@ -6,6 +6,7 @@ import base64
 import io
 import pickle
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
@@ -16,6 +17,7 @@ from deft.workspace.images import open_image
 
 THUMBNAIL = 96
 MOST_REMEMBERED = 32
+MOST_THUMBNAILS = 1_024
 _DRAWN: dict[str, str] = {}
 
 
@@ -36,8 +38,13 @@ def drawn(draw: Callable[..., bytes], *data: object, **options: object) -> str:
 
 def thumbnail(path: Path | str) -> str:
     """Return an image file as a small data address; one that cannot be read is an empty square."""
+    return _thumbnail(str(path), files.look_of(path))
+
+
+@lru_cache(MOST_THUMBNAILS)
+def _thumbnail(path: str, _: tuple[int, ...]) -> str:
     try:
-        picture = open_image(Path(path))
+        picture = open_image(path)
     except InputRefused:
         picture = Image.new("RGB", (THUMBNAIL, THUMBNAIL), "#dddddd")
     picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)

@@ -13,7 +13,7 @@ from deft import files
 from deft.errors import InputRefused
 from deft.stages.base import Outcome, Stage, StageContext
 from deft.workspace.rows import ImageLayout
-from deft.workspace.source_pool import build_source_pool, pool_digest
+from deft.workspace.source_pool import PoolSources, build_source_pool, read_sources
 from deft.workspace.training_spec import read_baseline_spec
 
 
@@ -32,10 +32,13 @@ class Anomalygen(Stage):
         return {"pool_digest": context.plan["pool"]["digest"]}
 
     def work(self, context: StageContext, folder: Path) -> Outcome:
-        self._require_unchanged_pool(context)
+        workspace = context.run.workspace
+        layout = ImageLayout.from_spec(read_baseline_spec(workspace))
+        sources = read_sources(workspace, layout)
+        _require_agreed(sources.digest, context)
         manifest = context.run.synth_pool.manifest
         if not manifest.is_file():
-            self._build(context)
+            self._build(context, layout, sources)
         pool = files.read_json(manifest)
         counts = pool["counts"]
         summary = {"manifest": "synth_pool/manifest.json", "digest": pool["digest"], **counts}
@@ -45,21 +48,20 @@ class Anomalygen(Stage):
             values={"anomalygen_ingest": folder / "ingest_summary.json"},
         )
 
-    def _require_unchanged_pool(self, context: StageContext) -> None:
-        agreed = context.plan["pool"]["digest"]
-        found = pool_digest(context.run.workspace)
-        if found != agreed:
-            raise InputRefused(
-                "mining pool or pre-generated pairs changed during the run",
-                value=f"{found[:12]}, approved was {agreed[:12]}",
-                hint="restore the files, or deft preflight for a new run",
-            )
-
-    def _build(self, context: StageContext) -> None:
+    def _build(self, context: StageContext, layout: ImageLayout, sources: PoolSources) -> None:
         final = context.run.synth_pool.root
         building = final.with_name("synth_pool.attempt")
         shutil.rmtree(building, ignore_errors=True)
-        layout = ImageLayout.from_spec(read_baseline_spec(context.run.workspace))
-        build_source_pool(context.run.workspace, building, layout, final=final)
+        build_source_pool(context.run.workspace, building, layout, final=final, sources=sources)
         building.rename(final)
         files.sync_folder(final.parent)
+
+
+def _require_agreed(found: str, context: StageContext) -> None:
+    agreed = context.plan["pool"]["digest"]
+    if found != agreed:
+        raise InputRefused(
+            "mining pool or pre-generated pairs changed during the run",
+            value=f"{found[:12]}, approved was {agreed[:12]}",
+            hint="restore the files, or deft preflight for a new run",
+        )

@@ -93,7 +93,7 @@ def write_spot_check(weakest: pd.DataFrame, folder: Path) -> None:
     records: list[dict[str, Any]] = []
     for number, row in enumerate(weakest.to_dict("records"), start=1):
         name = f"{number:02d}_{_word(str(row['label']))}.png"
-        _beside_golden(row["filepath"], row["golden_filepath"]).save(images / name)
+        _beside_golden(row["filepath"], row["golden_filepath"]).save(images / name, compress_level=1)
         keys = ("component_id", "label", "siamese_score", "weakness", "filepath", "golden_filepath")
         records.append({"number": number, "image": f"rca_images/{name}", **{k: row[k] for k in keys}})
     files.write_json(folder / "spot_check.json", {"samples": records})

@@ -73,9 +73,14 @@ def _stems(table: pd.DataFrame, images_dir: Path) -> tuple[list[str], Numbers]:
     return stems, numbers.astype(np.int32)
 
 
-def resolve_images(table: pd.DataFrame, images_dir: Path, layout: ImageLayout) -> None:
-    """Refuse a table of which an image or golden is no file below `images_dir`, listing five rows."""
-    listing = Listing(Roots.of(images_dir))
+def resolve_images(
+    table: pd.DataFrame, images_dir: Path, layout: ImageLayout, listing: Listing | None = None
+) -> None:
+    """Refuse a table of which an image or golden is no file below `images_dir`, listing five rows.
+
+    `listing` are folders that were just read, if they were.
+    """
+    listing = listing or Listing(Roots.of(images_dir))
     missing: list[tuple[int, str]] = []
     for start in range(0, len(table), BLOCK_ROWS):
         block = table.iloc[start : start + BLOCK_ROWS]

@@ -6,7 +6,6 @@ process for as long as no file was touched (size, times and inode; a change time
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -87,24 +86,15 @@ def _images_digest(table: Path, images: Path, layout: ImageLayout) -> str:
         name for column in columns for light in layout.column_paths(rows, images, column) for name in light
     }
     paths = sorted(names)
-    looks = files.sha256_of_record([[path, *_look(path)] for path in paths])
+    looks = files.sha256_of_record([[path, *files.look_of(path)] for path in paths])
     if looks not in _REMEMBERED:
         _REMEMBERED[looks] = files.sha256_of_record([_content(path) for path in paths])
     return _REMEMBERED[looks]
 
 
-def _look(path: str) -> tuple[int, ...]:
-    """Return what changes with every write to a file; nothing for one that is not there."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return ()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
 def _content(path: str) -> str | None:
     """Return the sha256 of a file, None for one that is gone: its table's digest then differs too."""
     try:
-        return files.sha256_of_file(Path(path))
+        return files.sha256_of_file(path)
     except FileNotFoundError:
         return None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -51,11 +52,17 @@ def open_image(path: Path | str, within: Roots | None = None) -> Image.Image:
     path = Path(path)
     if not path.is_file():
         raise InputRefused("image does not exist", value=path)
+    return _read(lambda: within.open(path) if within else open(path, "rb"), path)
+
+
+def image_of(content: bytes, path: Path) -> Image.Image:
+    """Read one image whole from the bytes of a file, with the refusals of `open_image`."""
+    return _read(lambda: io.BytesIO(content), path)
+
+
+def _read(opened: Callable[[], BinaryIO], path: Path) -> Image.Image:
     try:
-        with (
-            within.open(path) if within else open(path, "rb") as stream,
-            Image.open(stream, formats=FORMATS) as image,
-        ):
+        with opened() as stream, Image.open(stream, formats=FORMATS) as image:
             _require_acceptable(image, stream, path)
             return _as_rgb(image)
     except _TOO_LARGE:
@@ -83,7 +90,7 @@ def _require_acceptable(image: Image.Image, stream: BinaryIO, path: Path) -> Non
     _require_few_scans(image, stream, path)
     needed = image.width * image.height * _bytes_a_pixel(image)
     if image.format != "BMP":  # the others may keep every byte of their metadata
-        needed += os.fstat(stream.fileno()).st_size
+        needed += _size(stream)
     if needed > MAX_BYTES:
         raise InputRefused(
             f"image needs {needed // 2**20} MiB to decode, {MAX_BYTES // 2**20} may be used",
@@ -93,7 +100,7 @@ def _require_acceptable(image: Image.Image, stream: BinaryIO, path: Path) -> Non
 
 
 def _require_few_scans(image: Image.Image, stream: BinaryIO, path: Path) -> None:
-    if image.format != "JPEG" or os.fstat(stream.fileno()).st_size > MAX_BYTES:
+    if image.format != "JPEG" or _size(stream) > MAX_BYTES:
         return
     place = stream.tell()
     stream.seek(0)
@@ -101,6 +108,13 @@ def _require_few_scans(image: Image.Image, stream: BinaryIO, path: Path) -> None
     stream.seek(place)
     if scans > 4 and image.width * image.height * scans > MAX_PASSES:
         raise InputRefused(f"image has {scans} scans", value=path, hint="save it again as a plain JPEG")
+
+
+def _size(stream: BinaryIO) -> int:
+    place = stream.tell()
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(place)
+    return size
 
 
 def _bytes_a_pixel(image: Image.Image) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +19,10 @@ import pandas as pd
 
 from deft import files
 from deft.errors import InputRefused, StateConflict, UsageError
+from deft.file_batch import FileBatch
 from deft.progress import NullProgress, Progress
 from deft.workspace.defect_types import EXTENSIONS, defect_types
-from deft.workspace.images import open_image
+from deft.workspace.images import image_of
 from deft.workspace.rows import ImageLayout, can_stand_in_a_row, normalise_label, write_table
 from deft.workspace.safe_path import Roots
 
@@ -127,11 +128,13 @@ def stage_pairs(
         (pair.stem, source, folder) for pair in pairs for source, folder in ((pair.ng, ng), (pair.ok, ok))
     ]
     _refuse_shared_names(pairs, layout)
-    stage = partial(_stage_picture, layout=layout)
+    roots = {folder: Roots.of(folder) for folder in {source.parent for _, source, _ in jobs}}
     with (
+        FileBatch() as batch,
         (progress or NullProgress()).task("stage pictures", total=len(jobs), unit="picture") as task,
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
     ):
+        stage = partial(_stage_picture, layout=layout, roots=roots, batch=batch)
         converted = 0
         for was_converted in pool.map(stage, jobs):
             converted += was_converted
@@ -146,10 +149,12 @@ def _refuse_shared_names(pairs: Sequence[Pair], layout: ImageLayout) -> None:
         raise InputRefused("stems and lights give two pictures one name", value=_listed(shared))
 
 
-def _stage_picture(job: tuple[str, Path, Path], layout: ImageLayout) -> bool:
+def _stage_picture(
+    job: tuple[str, Path, Path], layout: ImageLayout, roots: Mapping[Path, Roots], batch: FileBatch
+) -> bool:
     stem, source, folder = job
-    content = Roots.of(source.parent).read_for_copy(source)
-    picture = open_image(source, Roots.of(source.parent))
+    content = roots[source.parent].read_for_copy(source)
+    picture = image_of(content, source)
     wanted = _format_of_extension(layout.extension)
     is_right = content.startswith(MAGIC[wanted])
     if not is_right:
@@ -157,7 +162,7 @@ def _stage_picture(job: tuple[str, Path, Path], layout: ImageLayout) -> bool:
         picture.save(buffer, wanted, **({"quality": JPEG_QUALITY} if wanted == "JPEG" else {}))
         content = buffer.getvalue()
     for ending in layout.endings:
-        files.write_bytes(folder / f"{stem}{ending}", content)
+        batch.write(folder / f"{stem}{ending}", content)
     return not is_right
 
 

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +50,7 @@ class PictureReader:
     def content(self, path: str) -> str:
         """Return the sha256 of the file's bytes."""
         if path not in self._contents:
-            self._contents[path] = files.sha256_of_file(Path(path))
+            self._contents[path] = files.sha256_of_file(path)
         return self._contents[path]
 
     def picture(self, path: str) -> Picture:
@@ -83,7 +82,7 @@ class PictureReader:
 def _decoded(path: str, content: str) -> Picture:
     """Decode a picture, and remember it if the file still holds the content that was hashed."""
     picture = read_picture(path)
-    if files.sha256_of_file(Path(path)) == content:
+    if files.sha256_of_file(path) == content:
         if len(_REMEMBERED) >= MOST_REMEMBERED:
             _REMEMBERED.clear()
         _REMEMBERED[content] = picture

@@ -35,7 +35,7 @@ def resolve_pool_paths(table: pd.DataFrame, workspace: Workspace, layout: ImageL
             hint=f"images end in {' or '.join(layout.endings)} (input_map, image_ext of the spec)",
         )
     canonical = table.assign(**resolved)
-    resolve_images(canonical, workspace.root, layout)
+    resolve_images(canonical, workspace.root, layout, resolver.listing)
     return canonical
 
 
@@ -46,7 +46,7 @@ class _Resolver:
         self.root = str(workspace.root)
         self.layout = layout
         self.failures: list[str] = []
-        self._listing = Listing(Roots.of_workspace(workspace))
+        self.listing = Listing(Roots.of_workspace(workspace))
         self._folders: dict[str, list[str]] = {}
         pool = workspace.mining_pool
         self._bases = [str(base) for base in (pool, pool / "images", workspace.images, workspace.root)]
@@ -62,7 +62,7 @@ class _Resolver:
     def _cell(self, cell: str, name: str, origin: str) -> str:
         tried = list(self._readings(cell, name))
         ending = self.layout.endings[0]
-        found = [folder for folder in tried if self._listing.has_file(f"{folder}/{name}{ending}")]
+        found = [folder for folder in tried if self.listing.has_file(f"{folder}/{name}{ending}")]
         distinct = {os.path.realpath(folder): folder for folder in found} if len(found) > 1 else found
         if len(distinct) == 1:
             return found[0].removeprefix(self.root).removeprefix("/") or "."

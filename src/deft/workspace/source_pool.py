@@ -26,6 +26,7 @@ from deft.workspace.rows import COLUMNS, ImageLayout, read_table
 from deft.workspace.training_spec import read_baseline_spec
 
 SCHEMA_VERSION = 2
+AT_ONCE = 64  # handing one small file to a thread costs more than reading it
 REAL, SYNTHETIC = "real", "sdg"
 POOL_COLUMNS = (*COLUMNS, "provenance", "filepath", "golden_filepath", "component_id")
 
@@ -55,7 +56,7 @@ class PoolManifest:
 
 
 @dataclass(frozen=True)
-class _Sources:
+class PoolSources:
     """Everything the pool is made of, checked: resolved real rows, pairs with their types, files by hash."""
 
     real: pd.DataFrame
@@ -78,10 +79,11 @@ def pool_digest(workspace: Workspace, layout: ImageLayout | None = None) -> str:
     defect specification. `layout` is the baseline spec's unless given. Refuses what building refuses.
     """
     layout = layout or ImageLayout.from_spec(read_baseline_spec(workspace))
-    return _read_sources(workspace, layout, NullProgress()).digest
+    return read_sources(workspace, layout).digest
 
 
-def _read_sources(workspace: Workspace, layout: ImageLayout, progress: Progress) -> _Sources:
+def read_sources(workspace: Workspace, layout: ImageLayout, progress: Progress | None = None) -> PoolSources:
+    """Read and check everything a pool is built from; refuses what building refuses."""
     pairs = pair_stems(workspace.reconstructed_images, workspace.original_images)
     types = defect_types([pair.stem for pair in pairs], workspace.defect_spec)
     real = resolve_pool_paths(read_table(workspace.mining_pool_table), workspace, layout)
@@ -89,7 +91,8 @@ def _read_sources(workspace: Workspace, layout: ImageLayout, progress: Progress)
     paths.update(_image_paths(real, workspace, layout))
     if workspace.defect_spec.is_file():
         paths.add(str(workspace.defect_spec))
-    return _Sources(real, pairs, types, _hash_all(sorted(paths), workspace.root, progress))
+    hashes = _hash_all(sorted(paths), workspace.root, progress or NullProgress())
+    return PoolSources(real, pairs, types, hashes)
 
 
 def _image_paths(real: pd.DataFrame, workspace: Workspace, layout: ImageLayout) -> Iterable[str]:
@@ -100,14 +103,15 @@ def _image_paths(real: pd.DataFrame, workspace: Workspace, layout: ImageLayout) 
 
 def _hash_all(paths: Sequence[str], root: Path, progress: Progress) -> dict[str, tuple[int, str]]:
     """Hash files in threads; the keys are relative to `root`."""
-    hashes = {}
+    hashes: dict[str, tuple[int, str]] = {}
     with (
         progress.task("read the pool", total=len(paths), unit="file") as task,
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
     ):
-        for path, facts in zip(paths, pool.map(_size_and_hash, paths, chunksize=64), strict=True):
-            hashes[_below(path, root)] = facts
-            task.advance()
+        blocks = [paths[at : at + AT_ONCE] for at in range(0, len(paths), AT_ONCE)]
+        for block, facts in zip(blocks, pool.map(_sizes_and_hashes, blocks), strict=True):
+            hashes.update(zip([_below(path, root) for path in block], facts, strict=True))
+            task.advance(len(block))
     return hashes
 
 
@@ -115,9 +119,13 @@ def _below(path: str, root: Path) -> str:
     return path.removeprefix(f"{root}/")
 
 
+def _sizes_and_hashes(paths: Sequence[str]) -> list[tuple[int, str]]:
+    return [_size_and_hash(path) for path in paths]
+
+
 def _size_and_hash(path: str) -> tuple[int, str]:
     try:
-        return os.path.getsize(path), files.sha256_of_file(Path(path))
+        return os.path.getsize(path), files.sha256_of_file(path)
     except OSError as error:
         raise InputRefused(f"file of the pool cannot be read ({error.strerror})", value=path) from None
 
@@ -131,18 +139,20 @@ def build_source_pool(
     layout: ImageLayout,
     *,
     final: Path | None = None,
+    sources: PoolSources | None = None,
     progress: Progress | None = None,
 ) -> PoolManifest:
     """Write the source pool into `destination`: staged images, tables, manifest (it is written last).
 
     The tables name the images as they stand in `final` (default: `destination`), the folder that the caller
     renames the finished pool to. `input_path` and `golden_path` are relative to the workspace, `filepath` and
-    `golden_filepath` absolute and of the first light. Refused: missing, empty or unpaired folders, a pool
-    without rows, a path that leads to no image or to several, an absent golden. Nothing is embedded here.
+    `golden_filepath` absolute and of the first light. `sources` are what was just read, if it was. Refused:
+    missing, empty or unpaired folders, a pool without rows, a path that leads to no image or to several, an
+    absent golden. Nothing is embedded here.
     """
     progress = progress or NullProgress()
     pool = SynthPool(destination)
-    sources = _read_sources(workspace, layout, progress)
+    sources = sources or read_sources(workspace, layout, progress)
     stage_pairs(sources.pairs, layout, pool.images / "synth_ng", pool.images / "synth_ok", progress)
     synthetic = _synthetic_rows(sources, workspace, SynthPool(final or destination))
     table = pd.concat([sources.real.assign(provenance=REAL), synthetic], ignore_index=True)
@@ -155,7 +165,7 @@ def build_source_pool(
     return manifest
 
 
-def _synthetic_rows(sources: _Sources, workspace: Workspace, final: SynthPool) -> pd.DataFrame:
+def _synthetic_rows(sources: PoolSources, workspace: Workspace, final: SynthPool) -> pd.DataFrame:
     labels = [sources.types[pair.stem] for pair in sources.pairs]
     ng, ok = (_from_workspace(final.images / side, workspace) for side in ("synth_ng", "synth_ok"))
     return staged_rows(sources.pairs, labels, ng, ok).assign(provenance=SYNTHETIC)
@@ -188,7 +198,7 @@ def _with_lights(table: pd.DataFrame, workspace: Workspace, layout: ImageLayout)
     return table
 
 
-def _manifest(table: pd.DataFrame, sources: _Sources, workspace: Workspace) -> PoolManifest:
+def _manifest(table: pd.DataFrame, sources: PoolSources, workspace: Workspace) -> PoolManifest:
     real, total = len(sources.real), len(table)
     first_lights = table.loc[: real - 1, "filepath"]
     images = [*map(os.path.normpath, first_lights), *(str(pair.ng) for pair in sources.pairs)]

@@ -89,6 +89,17 @@ def test_missing_labels_agree_with_each_other_only(out: Path) -> None:
     assert "kept 2/3 pairs, dropped 1 mismatches" in (out / "mining_summary.txt").read_text()
 
 
+def test_whole_numbers_beside_a_missing_label_are_the_text_that_pandas_makes_of_them(out: Path) -> None:
+    write("source", [[0.0], [1.0], [2.0]], label=pd.array([1, None, 2], dtype="Int64"))
+    write("target", [[0.0]], label=["1.0"])
+    mine("topn=3", "filter_by_label=TRUE")
+    assert mined(out) == ["/source/0.jpg"]
+    write("source", [[0.0], [1.0], [2.0]], label=[1, 3, 2])
+    write("target", [[0.0]], label=["1"])
+    mine("topn=3", "filter_by_label=TRUE")
+    assert mined(out) == ["/source/0.jpg"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "warning"),
     [

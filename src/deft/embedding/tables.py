@@ -111,8 +111,8 @@ class EmbeddingTable:
 
     def values(self, column: str) -> list[str]:
         """Return one column as text."""
-        found = (batch.column(column) for _, batch in batches(self.path, [column]))
-        return [str(value) for values in found for value in values.to_pylist()]
+        found = [batch for _, batch in batches(self.path, [column])]
+        return texts_of(pa.concat_tables(found).column(column)) if found else []
 
     def rows_of(self, paths: Collection[str]) -> pd.DataFrame:
         """Return every column but the vectors of the rows with one of these paths, in the table's order."""
@@ -130,6 +130,12 @@ class EmbeddingTable:
         if self.label_form is None or LABEL not in table:
             return table
         return table.assign(label=table[LABEL].fillna("").astype(str).map(self.label_form))
+
+
+def texts_of(column: Any) -> list[str]:
+    """Return an Arrow column as text, numbers as pandas writes them: whole ones with gaps become 1.0, nan."""
+    is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    return [str(value) for value in (column.to_pandas() if is_number else column.to_pylist())]
 
 
 def column_names(path: Path, *, required: Sequence[str] = ()) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from omegaconf import MISSING, DictConfig
 from deft import files
 from deft.embedding.neighbours import NeighbourSearch
 from deft.embedding.sets import FILEPATH, read_arrow, vector_matrix
-from deft.embedding.tables import EmbeddingTable, batches, column_names
+from deft.embedding.tables import EmbeddingTable, batches, column_names, texts_of
 from deft.errors import InputRefused
 from deft.tools.output import report_progress, say
 
@@ -75,8 +75,8 @@ class Targets:
         vectors = vector_matrix(table.column(_require(path, column)), column, path)
         if not vectors.size:
             raise _no_vectors(path, table.num_rows)
-        labels = table.column(LABEL).to_pylist() if LABEL in table.column_names else None
-        return cls(vectors, None if labels is None else _labels([str(label) for label in labels]))
+        labels = _labels(texts_of(table.column(LABEL))) if LABEL in table.column_names else None
+        return cls(vectors, labels)
 
 
 def _require(path: Path, column: str) -> str:

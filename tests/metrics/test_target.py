@@ -136,6 +136,16 @@ def test_the_advice_for_an_empty_class_or_a_rate_of_zero_is_plain() -> None:
     assert "no number of rows does" in sample_size_advice(parse_target("FAR <= 0"), 9, 9)[0]
 
 
+def test_the_advice_says_how_a_rate_without_a_percent_sign_was_read() -> None:
+    advice = sample_size_advice(parse_target("FAR < 0.1 at recall 100%"), 400, 60)
+    assert advice[0] == (
+        "0.1 without a percent sign is a fraction, so this asks for FAR < 10 %; "
+        "if per cent was meant, write 0.1%."
+    )
+    for plain in ("FAR < 10% at recall 1", "FAR < 0.001"):
+        assert not any("fraction" in line for line in sample_size_advice(parse_target(plain), 400, 60))
+
+
 def test_rows_needed_counts_rows_without_an_error() -> None:
     assert rows_needed(parse_target(HEADLINE)) == (2995, None)
     assert rows_needed(parse_target("FAR < 1% at recall 99.5%")) == (299, 598)

@@ -24,6 +24,7 @@ from deft.metrics.operating_points import (
 )
 from deft.metrics.target_grammar import LOWER_IS_BETTER, RATIOS, Clause, read_clauses, refuse
 
+DOUBTFUL = 0.01  # a line that may reject one good part in a hundred seldom asks for more
 NO_MISSED_DEFECT = Clause("recall", ">=", 1.0)
 
 
@@ -195,7 +196,17 @@ def sample_size_advice(target: Target, pass_rows: int, defect_rows: int) -> list
     """Say in sentences what a KPI set of this size can prove about the target, before anything runs."""
     far, miss_rate = _limits(target)
     advice = [] if far is None else _far_advice(target, far, pass_rows)
-    return advice + _miss_advice(miss_rate, defect_rows)
+    return _spelling_advice(target) + advice + _miss_advice(miss_rate, defect_rows)
+
+
+def _spelling_advice(target: Target) -> list[str]:
+    """Say how a rate was read that a percent sign would have made a hundred times smaller."""
+    return [
+        f"{clause.value:g} without a percent sign is a fraction, so this asks for {_spaced(clause)}; "
+        f"if per cent was meant, write {clause.value:g}%."
+        for clause in target.clauses
+        if clause.metric == "far" and clause.is_bare and clause.value >= DOUBTFUL
+    ]
 
 
 def _far_advice(target: Target, far: float, rows: int) -> list[str]:

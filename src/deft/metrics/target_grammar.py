@@ -7,7 +7,7 @@ order; words that carry no meaning are skipped, and any other word is refused ra
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from deft.errors import UsageError
@@ -55,13 +55,17 @@ _WHOLE = Decimal(100)
 
 @dataclass(frozen=True)
 class Clause:
-    """One comparison: ratios as fractions, escapes as a count, cost in the unit of its weights."""
+    """One comparison: ratios as fractions, escapes as a count, cost in the unit of its weights.
+
+    `is_bare` says that a rate was written without a percent sign.
+    """
 
     metric: str
     operator: str
     value: float
     escape_cost: float | None = None
     false_alarm_cost: float | None = None
+    is_bare: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,8 @@ def _compare(measure: _Token, operator: str, number: _Token, text: str) -> Claus
     if measure.kind in RATIOS:
         if not number.percent and value > 1:
             raise refuse("a rate is a fraction up to 1 or carries a percent sign", text)
-        return _ratio(measure.kind, operator, value / _WHOLE if number.percent else value, text)
+        found = _ratio(measure.kind, operator, value / _WHOLE if number.percent else value, text)
+        return replace(found, is_bare=not number.percent)
     if number.percent:
         raise refuse("a cost is a number without a percent sign", text)
     return (

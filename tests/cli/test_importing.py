@@ -11,11 +11,36 @@ import pytest
 from deft.cli.main import main
 from deft.workspace.importers.folders import Pregenerated
 from deft.workspace.importers.folders_source import Columns
+from deft.workspace.layout import Workspace
+from deft.workspace.rows import read_table
+from tiny_workspace import make_workspace
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_answer_counts_the_rows_of_every_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "deft.workspace.importers.deeppcb.import_deeppcb",
+        lambda source, workspace, **_: make_workspace(workspace),
+    )
+    assert main(["import", "deeppcb", "src", "made"]) == 0
+    sets = json.loads(capsys.readouterr().out)["sets"]
+    made = Workspace.at(Path("made"))
+    assert list(sets) == ["train", "validation", "kpi", "holdout", "mining pool"]
+    labels = read_table(made.kpi_table)["label"]
+    assert sets["kpi"] == {"pass": (labels == "PASS").sum(), "defect": (labels != "PASS").sum()}
+    assert sum(sets["mining pool"].values()) == len(read_table(made.mining_pool_table))
 
 
 def test_the_flags_of_deeppcb_reach_the_importer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    Path("a b").mkdir()
     called: dict[str, Any] = {}
     monkeypatch.setattr(
         "deft.workspace.importers.deeppcb.import_deeppcb",
@@ -52,6 +77,7 @@ GIVEN = ["--golden-dir", "g", "--test-dir", "t", "--labels", "l.csv"]
 
 
 def test_the_flags_of_folders_reach_the_importer(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("made").mkdir()
     called: list[tuple[tuple[Path, ...], dict[str, Any]]] = []
     monkeypatch.setattr(
         "deft.workspace.importers.folders.import_folders",

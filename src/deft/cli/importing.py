@@ -91,7 +91,36 @@ def _pregenerated(reconstructed: Path | None, original: Path | None) -> Any:
 
 
 def answer_imported(workspace: Path) -> None:
-    """Say where the workspace is and what comes next."""
+    """Say where the workspace is, what its sets hold and what comes next."""
     place = shlex.quote(str(workspace))
-    record = {"status": "imported", "workspace": str(workspace), "next": f"deft preflight {place}"}
-    emit(record, lambda shown: f"imported: {shown['workspace']}\nnext: {shown['next']}")
+    record = {
+        "status": "imported",
+        "workspace": str(workspace),
+        "sets": _sets(workspace),
+        "next": f"deft preflight {place}",
+    }
+    emit(record, _imported_text)
+
+
+def _sets(workspace: Path) -> dict[str, dict[str, int]]:
+    from deft.workspace.layout import Workspace
+    from deft.workspace.rows import is_pass, read_table
+
+    made = Workspace.at(workspace)
+    tables = {
+        "train": made.training_table,
+        "validation": made.validation_table,
+        "kpi": made.kpi_table,
+        "holdout": made.holdout_table,
+        "mining pool": made.mining_pool_table,
+    }
+    passing = {name: is_pass(read_table(path)["label"]) for name, path in tables.items() if path.is_file()}
+    return {name: {"pass": int(rows.sum()), "defect": int((~rows).sum())} for name, rows in passing.items()}
+
+
+def _imported_text(record: dict[str, Any]) -> str:
+    sets = [
+        f"  {name:<12} {rows['pass']:>7,} PASS {rows['defect']:>7,} defect"
+        for name, rows in record["sets"].items()
+    ]
+    return "\n".join([f"imported: {record['workspace']}", *sets, f"next: {record['next']}"])

@@ -287,14 +287,20 @@ def runner(settings: dict[str, Any], call: ToolCall) -> subprocess.Popen[bytes]:
     return subprocess.Popen(words, env={**os.environ, "PYTHONPATH": paths})
 
 
-def test_a_running_container_is_taken_over_after_a_kill_of_its_runner(
-    settings, training, docker_host
-) -> None:
-    call = training("wait")
+def abandoned(settings: dict[str, Any], training: Any) -> ToolCall:
+    """Return a call at work in a container whose runner was killed."""
+    call: ToolCall = training("wait")
     first = runner(settings, call)
     until(lambda: runs(call))
     first.kill()
     first.wait()
+    return call
+
+
+def test_a_running_container_is_taken_over_after_a_kill_of_its_runner(
+    settings, training, docker_host
+) -> None:
+    call = abandoned(settings, training)
     (name,) = containers(docker_host)
     before = docker_host.ask("inspect", "--format={{.Id}}", name).stdout
     thread, errors = in_background(DockerPlatform(settings), call)
@@ -307,11 +313,7 @@ def test_a_running_container_is_taken_over_after_a_kill_of_its_runner(
 
 
 def test_a_container_that_ended_unseen_is_collected(settings, training, docker_host) -> None:
-    call = training("wait")
-    first = runner(settings, call)
-    until(lambda: runs(call))
-    first.kill()
-    first.wait()
+    call = abandoned(settings, training)
     let_go(call)
     until(lambda: "exited" in docker_host.ask("ps", "--all", "--format={{.State}}").stdout)
     stamp = best_checkpoint(call.writes).stat().st_mtime_ns
@@ -324,11 +326,7 @@ def test_a_container_that_ended_unseen_is_collected(settings, training, docker_h
 def test_a_container_that_writes_into_a_folder_that_was_removed_is_not_taken_over(
     settings, training, docker_host
 ) -> None:
-    call = training("wait")
-    first = runner(settings, call)
-    until(lambda: runs(call))
-    first.kill()
-    first.wait()
+    call = abandoned(settings, training)
     call.writes.rename(call.writes.with_name("gone"))
     call = training("")
     DockerPlatform(settings).run([call], SILENT)

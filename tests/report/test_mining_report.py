@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 
 import pandas as pd
@@ -15,20 +14,11 @@ from deft.embedding.sets import EmbeddingSet, write_embeddings
 from deft.errors import InputRefused
 from deft.guard.reports import problems_of
 from deft.report.facts_record import publish
-from deft.report.markdown import prose, word_count
+from deft.report.markdown import word_count
 from deft.report.mining_report import NAME, SECTIONS, mining_report
+from report_texts import finished_text, headings
 
 PROSE = "These rows are what the weak samples need, and there are enough of them to go on. " * 5
-
-
-def headings(text: str) -> list[str]:
-    return re.findall(r"^## (.*)$", text, re.MULTILINE)
-
-
-def finished_text(text: str) -> str:
-    for words in prose(text).values():
-        text = text.replace(words, PROSE + "\n")
-    return text
 
 
 @pytest.fixture
@@ -44,7 +34,7 @@ def test_the_report_has_its_seven_sections_in_order(search):
 
 def test_a_finished_report_has_600_to_1200_words(search, alone):
     for folder in (search, alone):
-        assert 600 <= word_count(finished_text(mining_report(folder).text)) <= 1200
+        assert 600 <= word_count(finished_text(mining_report(folder).text, PROSE)) <= 1200
 
 
 def test_the_counts_are_those_of_the_artifacts(search):
@@ -174,7 +164,7 @@ def test_a_finished_report_passes_the_check_of_the_hooks_and_an_invented_number_
     assert [line for line in problems_of(str(path)) if line.startswith("to write")]
     facts = json.loads((alone / "facts.json").read_text())["facts"]
     true, false = f"{facts['kept']} rows were kept.", "It was 987.6 before."
-    path.write_text(finished_text(path.read_text()).replace(PROSE, PROSE + true))
+    path.write_text(finished_text(path.read_text(), PROSE).replace(PROSE, PROSE + true))
     assert problems_of(str(path)) == []
     path.write_text(path.read_text().replace(true, false))
     assert any("987.6" in line for line in problems_of(str(path)))

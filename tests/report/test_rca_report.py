@@ -17,19 +17,9 @@ from deft.guard.reports import problems_of
 from deft.report.facts_record import publish
 from deft.report.markdown import prose, word_count
 from deft.report.rca_report import NAME, SECTIONS, UNREACHABLE_SECTIONS, rca_report
+from report_texts import finished_text, headings
 
 PROSE = "One figure decides, and the ten pictures show why it does so on this line today. " * 8
-
-
-def headings(text: str) -> list[str]:
-    return re.findall(r"^## (.*)$", text, re.MULTILINE)
-
-
-def finished_text(text: str) -> str:
-    """Fill both blocks as a writer would."""
-    for words in prose(text).values():
-        text = text.replace(words, PROSE + "\n")
-    return text
 
 
 @pytest.fixture
@@ -44,7 +34,7 @@ def test_the_report_has_its_seven_sections_in_order(analysis):
 
 
 def test_a_finished_report_has_1000_to_1800_words(analysis):
-    assert 1000 <= word_count(finished_text(rca_report(analysis).text)) <= 1800
+    assert 1000 <= word_count(finished_text(rca_report(analysis).text, PROSE)) <= 1800
 
 
 def test_the_figures_are_those_of_the_artifacts(analysis):
@@ -108,7 +98,7 @@ def test_an_analysis_without_a_run_is_reported_too(alone):
     report = rca_report(alone)
     assert headings(report.text) == list(SECTIONS)
     assert report.facts["label.PASS.pool"] is None
-    assert 1000 <= word_count(finished_text(report.text)) <= 1800
+    assert 1000 <= word_count(finished_text(report.text, PROSE)) <= 1800
 
 
 def test_an_analysis_without_figures_beside_it_says_how_to_get_them(alone):
@@ -191,7 +181,7 @@ def test_the_verb_works_on_an_analysis_alone(alone, capsys):
 def test_what_the_writer_wrote_stays(alone):
     publish(alone, rca_report(alone))
     path = alone / NAME
-    path.write_text(finished_text(path.read_text()))
+    path.write_text(finished_text(path.read_text(), PROSE))
     assert publish(alone, rca_report(alone))["write"] == {}
     assert path.read_text().count(PROSE.strip()) == 2
 
@@ -207,7 +197,7 @@ def test_a_finished_report_passes_the_check_of_the_hooks_and_an_invented_number_
     assert [line for line in problems_of(str(path)) if line.startswith("to write")]
     facts = json.loads((alone / "facts.json").read_text())["facts"]
     true, false = f"FAR is {100 * facts['far']:.2f} %.", "It was 987.6 before."
-    path.write_text(finished_text(path.read_text()).replace(PROSE, PROSE + true))
+    path.write_text(finished_text(path.read_text(), PROSE).replace(PROSE, PROSE + true))
     assert problems_of(str(path)) == []
     path.write_text(path.read_text().replace(true, false))
     assert any("987.6" in line for line in problems_of(str(path)))

@@ -68,9 +68,10 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
         analyze(tmp_path / "in.csv", tmp_path / "out")
 
 
-def test_no_bins_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bins", [0, -3, 10_001])
+def test_no_bins_and_more_than_a_picture_can_show_are_refused(tmp_path: Path, bins: int) -> None:
     with pytest.raises(UsageError, match="bin"):
-        analyze(tmp_path / "in.csv", tmp_path / "out", bins=0)
+        analyze(tmp_path / "in.csv", tmp_path / "out", bins=bins)
 
 
 def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:

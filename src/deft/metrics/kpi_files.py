@@ -31,6 +31,7 @@ from deft.metrics.kpi_summary import (
 )
 
 RECORD = "kpi.json"
+MOST_BINS = 10_000
 
 
 def analyze(
@@ -46,10 +47,15 @@ def analyze(
 
     `kpi` is the record of kpi.json, `files` the paths written, `lines` what the original prints. Labels are
     compared without case and surrounding blanks, as the original does. Raises InputRefused for a table
-    without rows or with a score that is no number, UsageError for no bins; nothing is written then.
+    without rows or with a score that is no number, UsageError for a senseless number of bins; nothing is
+    written then.
     """
-    if bins < 1:
-        raise UsageError("a histogram needs at least one bin", value=f"--bins {bins}")
+    if not 1 <= bins <= MOST_BINS:
+        raise UsageError(
+            f"a histogram has 1 to {MOST_BINS:,} bins",
+            value=f"--bins {bins}",
+            hint="leave it out for 40: a picture is about a thousand pixels wide",
+        )
     analysis = analyse(csv_path, label_column, score_column, pass_label)
     kpi = kpi_record(analysis)
     pictures = _pictures(analysis, bins)

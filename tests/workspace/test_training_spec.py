@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from deft import files
 from deft.errors import InputRefused
+from deft.workspace.layout import Workspace
 from deft.workspace.training_spec import (
     TrainingSettings,
     images_folder,
@@ -97,6 +99,28 @@ def test_an_image_root_of_the_spec_counts_only_where_it_exists(workspace):
     spec = read_baseline_spec(workspace)
     spec["dataset"]["classify"]["infer_dataset"]["images_dir"] = "/nowhere"
     assert images_folder(spec, "infer", workspace) == workspace.images
+
+
+def test_a_copied_workspace_reads_its_own_pictures(workspace, tmp_path):
+    copy = Workspace.at(shutil.copytree(workspace.root, tmp_path / "copy"))
+    spec = read_baseline_spec(copy)
+    assert spec["dataset"]["classify"]["infer_dataset"]["images_dir"] == str(workspace.images)
+    for split in ("train", "validation", "test", "infer"):
+        assert images_folder(spec, split, copy) == copy.images
+
+
+def test_a_copy_without_pictures_reads_those_of_its_origin(workspace, tmp_path):
+    copy = Workspace.at(shutil.copytree(workspace.root, tmp_path / "copy"))
+    shutil.rmtree(copy.images)
+    assert images_folder(read_baseline_spec(copy), "infer", copy) == workspace.images
+
+
+def test_an_image_root_elsewhere_stays_where_it_is_in_a_copy(workspace, tmp_path):
+    spec = read_baseline_spec(workspace)
+    (tmp_path / "disk").mkdir()
+    spec["dataset"]["classify"]["infer_dataset"]["images_dir"] = str(tmp_path / "disk")
+    copy = Workspace.at(shutil.copytree(workspace.root, tmp_path / "copy"))
+    assert images_folder(spec, "infer", copy) == tmp_path / "disk"
 
 
 def test_the_embedded_engine_is_known_by_its_backbone(workspace):

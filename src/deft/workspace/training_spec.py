@@ -86,12 +86,35 @@ def is_embedded_engine(spec: Mapping[str, Any]) -> bool:
 
 
 def images_folder(spec: Spec, split: str, workspace: Workspace) -> Path:
-    """Return a split's image root: the spec's where it exists, else the workspace's images."""
+    """Return a split's image root: the spec's where it exists, else the workspace's images.
+
+    In a workspace that was copied since its spec was written, an image root of the old one is its own.
+    """
     block = spec["dataset"]["classify"].get(f"{split}_dataset") or {}
     named = block.get("images_dir")
-    if named and (workspace.root / named).is_dir():
-        return Path(workspace.root / named).resolve()
-    return workspace.images
+    if not named:
+        return workspace.images
+    places = (_in_the_copy(block, split, workspace), workspace.root / named)
+    return next((place.resolve() for place in places if place and place.is_dir()), workspace.images)
+
+
+def _in_the_copy(block: Mapping[str, Any], split: str, workspace: Workspace) -> Path | None:
+    """Return where an image root lies if the block names the table of this workspace at an older place."""
+    table = _tables(workspace)[split].relative_to(workspace.root)
+    recorded, images = Path(str(block.get("csv_path"))), Path(str(block["images_dir"]))
+    older = recorded.parents[len(table.parts) - 1] if len(recorded.parts) > len(table.parts) else None
+    if older is None or recorded != older / table or not images.is_relative_to(older):
+        return None
+    return workspace.root / images.relative_to(older)
+
+
+def _tables(workspace: Workspace) -> dict[str, Path]:
+    return {
+        "train": workspace.training_table,
+        "validation": workspace.validation_table,
+        "test": workspace.kpi_table,
+        "infer": workspace.kpi_table,
+    }
 
 
 def data_roots(workspace: Workspace) -> Roots:
@@ -142,15 +165,12 @@ def _set_engine(spec: Spec, settings: TrainingSettings) -> None:
 
 def _set_tables(spec: Spec, workspace: Workspace, combined_table: Path | None) -> None:
     classify = spec["dataset"]["classify"]
-    train_root = workspace.root if combined_table else images_folder(spec, "train", workspace)
-    tables = {
-        "train": (combined_table or workspace.training_table, train_root),
-        "validation": (workspace.validation_table, images_folder(spec, "validation", workspace)),
-        "test": (workspace.kpi_table, images_folder(spec, "test", workspace)),
-        "infer": (workspace.kpi_table, images_folder(spec, "infer", workspace)),
-    }
-    for split, (table, images) in tables.items():
-        classify[f"{split}_dataset"] = {"csv_path": str(table), "images_dir": str(images)}
+    roots = {split: images_folder(spec, split, workspace) for split in _tables(workspace)}
+    tables = _tables(workspace)
+    if combined_table:
+        tables["train"], roots["train"] = combined_table, workspace.root
+    for split, table in tables.items():
+        classify[f"{split}_dataset"] = {"csv_path": str(table), "images_dir": str(roots[split])}
 
 
 def inference_spec(training: Spec, *, batch_size: int) -> Spec:

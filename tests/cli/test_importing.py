@@ -94,6 +94,17 @@ def test_the_flags_of_folders_reach_the_importer(monkeypatch: pytest.MonkeyPatch
     assert (options["lights"], options["pass_label"], options["seed"]) == (("white", "blue"), "OK", 3)
 
 
+@pytest.mark.parametrize("words", [["--train-share", "nan"], ["--holdout-share", "nan"], ["--seed", "-1"]])
+def test_a_number_that_splits_nothing_is_a_usage_error(tmp_path: Path, words: list[str]) -> None:
+    assert main(["import", "folders", "made", *GIVEN, *words]) == 2
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_seed_below_nothing_is_a_usage_error_for_deeppcb_too(tmp_path: Path) -> None:
+    assert main(["import", "deeppcb", "src", "made", "--seed", "-1"]) == 2
+    assert not (tmp_path / "made").exists()
+
+
 def test_one_folder_of_a_pair_is_a_usage_error(tmp_path: Path) -> None:
     assert main(["import", "folders", str(tmp_path / "made"), *GIVEN, "--original-dir", "o"]) == 2
     assert not (tmp_path / "made").exists()

@@ -22,7 +22,7 @@ def import_group() -> None:
 @click.argument("source", type=PATH)
 @click.argument("workspace", type=PATH)
 @click.option("--realistic", is_flag=True, help="Photograph the black and white boards under six conditions.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--kpi-group", "kpi_groups", multiple=True, default=["77000"], show_default=True)
 @click.option("--holdout-group", "holdout_groups", multiple=True, default=["50600"], show_default=True)
 @click.option("--pool-defect-share", type=float, help="Share of defects in the pool (a third; a line: 0.03).")
@@ -55,7 +55,7 @@ def deeppcb(source: Path, workspace: Path, **options: Any) -> None:
 @click.option("--holdout-share", "holdout", type=float)
 @click.option("--reconstructed-dir", type=PATH, help="Pre-generated pictures with a defect.")
 @click.option("--original-dir", type=PATH, help="Their partners without one, by stem.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def folders(workspace: Path, golden_dir: Path, test_dir: Path, labels: Path, seed: int, **given: Any) -> None:
     """Make WORKSPACE from golden and test folders with a table of labels, split by board.
 

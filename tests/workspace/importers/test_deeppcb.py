@@ -14,7 +14,7 @@ import pytest
 from deeppcb_like import make_source
 from PIL import Image
 
-from deft.errors import InputRefused, StateConflict
+from deft.errors import InputRefused, StateConflict, UsageError
 from deft.workspace.image_columns import resolve_images
 from deft.workspace.importers.conditions import CONDITIONS
 from deft.workspace.importers.deeppcb import SEED_CONDITIONS, import_deeppcb, quotas
@@ -152,7 +152,6 @@ def test_a_production_like_pool_keeps_its_share_of_defects(source: Path, tmp_pat
         ({"kpi_groups": ()}, "exists"),
         ({"kpi_groups": ("50600",)}, "stands in the KPI set"),
         ({"holdout_groups": ("50600", "00041")}, "too few boards"),
-        ({"pool_defect_share": 1.5}, "between 0 and 1"),
     ],
 )
 def test_impossible_splits_are_refused_with_the_groups_found(
@@ -160,6 +159,15 @@ def test_impossible_splits_are_refused_with_the_groups_found(
 ) -> None:
     with pytest.raises(InputRefused, match=fact):
         import_into(source, tmp_path / "w", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("share", [1.5, 0.0, float("nan")])
+def test_a_share_of_defects_that_is_no_fraction_is_a_usage_error(
+    source: Path, tmp_path: Path, share: float
+) -> None:
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        import_into(source, tmp_path / "w", pool_defect_share=share)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -124,8 +124,7 @@ def test_a_part_that_lacks_one_light_is_refused(tmp_path: Path, place: Path) -> 
 
 def test_a_file_of_an_unknown_light_is_refused(tmp_path: Path, place: Path) -> None:
     source = Source(tmp_path / "source", lights=("A",))
-    with pytest.raises(UsageError, match="no light"):
-        source.import_into(place, lights=("C",))
+    assert "with --light," in str(source.refused(place, "no light", lights=("C",)))
 
 
 def test_stand_in_pairs_are_pasted_on_pool_parts_so_that_the_loop_can_run(
@@ -173,9 +172,13 @@ def test_a_broken_image_is_refused_before_anything_is_written(source: Source, pl
         {"train": 0.5, "validation": 0.3, "kpi": 0.2},
         {"train": 0.0, "validation": 0.3, "kpi": 0.2},
         {"train": 0.1, "validation": 0.3, "kpi": 0.2, "test": 0.1},
+        {"train": float("nan"), "validation": 0.3, "kpi": 0.2},
+        {"train": 0.1, "validation": 0.3, "kpi": 0.2, "holdout": float("nan")},
+        {"train": 0.1, "validation": 0.3, "kpi": 0.2, "holdout": -0.1},
+        {"train": 0.1, "validation": 0.3, "kpi": 0.2, "holdout": float("-inf")},
     ],
 )
-def test_shares_that_leave_nothing_for_a_split_are_a_usage_error(
+def test_shares_that_are_no_fractions_or_leave_nothing_for_a_split_are_a_usage_error(
     source: Source, place: Path, shares: dict[str, float]
 ) -> None:
     with pytest.raises(UsageError):

@@ -78,7 +78,24 @@ def test_a_label_that_is_pass_but_for_its_spelling_is_refused_with_its_row(
 def test_an_empty_board_cell_is_refused(source: Source, place: Path) -> None:
     source.table.loc[4, "board"] = " "
     source.write()
-    source.refused(place, "row 6: board is empty")
+    source.refused(place, r"row 6 of .*labels\.csv: board is empty")
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "fact"),
+    [
+        ("defect", "=cmd", "label begins like a formula"),
+        ("defect", "a\x07b", "label holds a control character"),
+        ("board", "a\x07b", "board holds a control character"),
+        ("image", "=b00_p0.png", "image name"),
+    ],
+)
+def test_a_cell_that_no_table_may_hold_is_refused_with_its_row_of_the_users_own_table(
+    source: Source, place: Path, column: str, cell: str, fact: str
+) -> None:
+    source.table.loc[4, column] = cell
+    source.write()
+    source.refused(place, rf"row 6 of .*labels\.csv: {fact}")
 
 
 def test_missing_folders_and_empty_ones_are_refused(source: Source, place: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from deft import files
-from deft.errors import InputRefused
+from deft.errors import InputRefused, UsageError
 from deft.progress import NullProgress, Progress, Task
 from deft.workspace.baseline_spec import write_baseline_spec
 from deft.workspace.construction import CAMERA, POOL, new_workspace, row_prefix, write_tables
@@ -83,7 +83,7 @@ def import_deeppcb(
     gives the same bytes; every crop's board, place and tolerances are in `provenance.csv`.
     """
     if pool_defect_share is not None and not 0 < pool_defect_share < 1:
-        raise InputRefused("share of defects in the pool lies between 0 and 1", value=pool_defect_share)
+        raise UsageError("share of defects in the pool lies between 0 and 1", value=pool_defect_share)
     found = find_boards(source)
     sides = split_boards(found, seed, kpi_groups, holdout_groups)
     with new_workspace(workspace) as site:

@@ -105,10 +105,12 @@ def _pool_share(shares: Mapping[str, float]) -> float:
     if unknown:
         raise UsageError(f"unknown split (splits are {', '.join(SHARES)})", value=", ".join(unknown))
     rest = 1 - sum(shares.values())
-    empty = [name for name in REQUIRED_SPLITS if shares.get(name, 0) <= 0]
-    if empty or min(shares.values()) < 0 or rest <= 0:
+    empty = [name for name in REQUIRED_SPLITS if not shares.get(name)]
+    in_range = all(0 <= share < 1 for share in shares.values())  # false for a share that is no number
+    if empty or not in_range or rest <= 0:
         raise UsageError(
-            "shares of train, validation and kpi must be above 0 and leave something for the pool",
+            "shares are fractions from 0 to 1; train, validation and kpi must be above 0 and leave something "
+            "for the pool",
             value=", ".join(f"{name}={share}" for name, share in shares.items()),
         )
     return rest

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from deft import files
-from deft.errors import InputRefused, UsageError
-from deft.workspace.rows import FIRST_DATA_ROW, PASS, can_stand_in_a_row, normalise_label
+from deft.errors import InputRefused
+from deft.workspace.rows import CONTROL_CHARACTERS, FIRST_DATA_ROW, PASS, can_stand_in_a_row, normalise_label
 from deft.workspace.safe_path import Roots
+from deft.workspace.spreadsheets import is_formula
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 LISTED = 5
@@ -61,9 +65,10 @@ def read_components(
     _refuse_unpaired(names, tests, goldens, lights, (labels_csv, test_dir, golden_dir))
     _refuse_same_content([path for pictures in tests.values() for path in pictures.values()])
     labels = _labels(table, columns, pass_label, labels_csv)
+    groups = _groups(table, columns, names, goldens, labels_csv)
     components = [
         Component(name, label, group, tuple(tests[name].values()), tuple(goldens[name].values()))
-        for name, label, group in zip(names, labels, _groups(table, columns, names, goldens), strict=True)
+        for name, label, group in zip(names, labels, groups, strict=True)
     ]
     _require_both_classes(components, labels_csv, pass_label)
     return sorted(components, key=lambda component: component.name)
@@ -100,7 +105,9 @@ def _refuse_repeated(names: Sequence[str], path: Path) -> None:
     repeated = []
     for row, name in enumerate(names, FIRST_DATA_ROW):
         if not can_stand_in_a_row(name):
-            raise InputRefused(f"row {row}: image name is blank or cannot stand in a table", value=repr(name))
+            raise InputRefused(
+                f"row {row} of {path}: image name is blank or cannot stand in a table", value=repr(name)
+            )
         if first.setdefault(name, row) != row:
             repeated.append(f"{name} (rows {first[name]} and {row})")
     if repeated:
@@ -112,15 +119,39 @@ def _labels(table: pd.DataFrame, columns: Columns, pass_label: str, path: Path) 
     labels = []
     for row, (cell, defect) in enumerate(zip(table[columns.label], defects, strict=True), FIRST_DATA_ROW):
         try:
-            is_pass = cell.strip() == pass_label
-            labels.append(PASS if is_pass else normalise_label(defect if defect.strip() else cell))
+            labels.append(PASS if cell.strip() == pass_label else _defect_type(cell, defect))
         except InputRefused as refusal:
             raise InputRefused(
                 f"row {row} of {path}: {refusal.fact}", value=refusal.value, hint=refusal.hint
             ) from None
-        if labels[-1] == PASS and not is_pass:
-            raise InputRefused(f"row {row} of {path}: defect type of a defective part is PASS", value=cell)
     return labels
+
+
+def _defect_type(cell: str, defect: str) -> str:
+    """Return the label of a defective part; what the workspace's tables refuse is refused of the user's."""
+    label = normalise_label(defect if defect.strip() else cell)
+    if label == PASS:
+        raise InputRefused("defect type of a defective part is PASS", value=cell)
+    if _holds_control(label):
+        raise InputRefused("label holds a control character", value=repr(label))
+    if _runs_in_a_spreadsheet(label):
+        raise InputRefused(
+            "label begins like a formula that a spreadsheet would run",
+            value=repr(label),
+            hint="write the defect type as a word",
+        )
+    return label
+
+
+@lru_cache
+def _runs_in_a_spreadsheet(cell: str) -> bool:
+    return bool(is_formula(pa.array([cell], pa.string()))[0].as_py())
+
+
+@lru_cache(65_536)
+def _holds_control(cell: str) -> bool:
+    found = pc.match_substring_regex(pa.array([cell], pa.string()), CONTROL_CHARACTERS)
+    return bool(found[0].as_py())
 
 
 def _require_both_classes(components: Sequence[Component], path: Path, pass_label: str) -> None:
@@ -140,15 +171,17 @@ def _most_common(components: Sequence[Component]) -> str:
 
 
 def _groups(
-    table: pd.DataFrame, columns: Columns, names: Sequence[str], goldens: dict[str, Pictures]
+    table: pd.DataFrame, columns: Columns, names: Sequence[str], goldens: dict[str, Pictures], path: Path
 ) -> list[str]:
     """Return the board of each row, or what stands for it: the content of its golden picture."""
     if columns.board is None:
         return [files.sha256_of_file(next(iter(goldens[name].values())))[:12] for name in names]
     groups = [str(cell).strip() for cell in table[columns.board]]
-    if "" in groups:
-        row = groups.index("") + FIRST_DATA_ROW
-        raise InputRefused(f"row {row}: board is empty", value=names[groups.index("")])
+    for row, (board, name) in enumerate(zip(groups, names, strict=True), FIRST_DATA_ROW):
+        if not board:
+            raise InputRefused(f"row {row} of {path}: board is empty", value=name)
+        if _holds_control(board):
+            raise InputRefused(f"row {row} of {path}: board holds a control character", value=repr(board))
     return groups
 
 
@@ -178,8 +211,10 @@ def _split_light(stem: str, lights: Sequence[str]) -> tuple[str, str]:
         if stem.endswith(f"_{light}"):
             return stem.removesuffix(f"_{light}"), light
     if lights:
-        raise UsageError(
-            f"file name ends in no light of {', '.join(lights)}", value=stem, hint="check --lights"
+        raise InputRefused(
+            f"picture's name ends in no light of {', '.join(lights)}",
+            value=stem,
+            hint="name every light of the pictures with --light, or take this picture out of the folder",
         )
     return stem, ""
 

@@ -157,6 +157,18 @@ def test_pairs_become_a_table_with_the_stem_s_defect_type(
     assert (pregen / "staged/sdg_ng/PCB+bridge_0.jpg").is_file()
 
 
+def test_a_folder_as_the_table_of_pairs_is_refused_before_anything_is_staged(
+    pregen: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, staged = tmp_path / "out", tmp_path / "staged"
+    folder.mkdir()
+    assert main(pair(pregen, "--output", str(folder), "--images-dir", str(staged))) == 3
+    error = answer(capsys)["error"]
+    assert (error["fact"], error["value"]) == ("expected a file, found a folder", str(folder))
+    assert error["hint"] == f"--output {folder}/sdg_pairs.csv"
+    assert not staged.exists()
+
+
 def test_an_unpaired_stem_is_refused(pregen: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draw(pregen / "augmentation/anomalygen/reconstructed_image/lonely.png", 60)
     assert main(pair(pregen)) == 3

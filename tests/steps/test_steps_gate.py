@@ -213,6 +213,14 @@ def test_a_person_at_a_terminal_approves_and_is_told_the_same_command(table, mon
     assert require_agreed(plan_of(step(table)))["by"] == "terminal"
 
 
+def test_a_folder_where_a_file_is_wanted_is_refused_as_one(tmp_path, monkeypatch, capsys):
+    use_step_platform(monkeypatch)
+    for words in (("train", tmp_path), ("mine", tmp_path, tmp_path, "--output-dir", tmp_path)):
+        code, record = run_deft(capsys, *words)
+        assert (code, record["error"]["value"]) == (3, str(tmp_path))
+        assert record["error"]["fact"] == "expected a file, found a folder"
+
+
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path, monkeypatch, capsys):
     use_step_platform(monkeypatch)
     code, record = run_deft(

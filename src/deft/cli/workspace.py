@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from deft.cli.output import UNTRUSTED, emit, say
 from deft.cli.records import say_unguarded
+from deft.errors import InputRefused
 from deft.untrusted import untrusted
 
 PATH = click.Path(path_type=Path)
@@ -137,6 +139,9 @@ def changenet_data_pair_prepare(
     from deft.run.by_hand import require_guard
     from deft.workspace.pairs import prepare_pairs
 
+    if output is not None and output.is_dir():  # before anything is staged
+        named = shlex.quote(str(output / f"{given['subdir']}_pairs.csv"))
+        raise InputRefused("expected a file, found a folder", value=output, hint=f"--output {named}")
     places = [place for place in (output, images_dir) if place is not None] or [input_dir.parent]
     guarded = [require_guard(place) for place in places]
     record = prepare_pairs(input_dir, golden_dir, output, images_dir=images_dir, **given)

@@ -90,6 +90,8 @@ def plan_of(step: Step) -> Record:
 def require_files(paths: Iterable[Path]) -> None:
     """Refuse the first path that is no file."""
     for path in paths:
+        if path.is_dir():
+            raise InputRefused("expected a file, found a folder", value=path)
         if not path.is_file():
             raise InputRefused("file does not exist", value=path)
 

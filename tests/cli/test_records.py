@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,33 @@ def test_the_kpi_analysis_answers_a_program_that_asks_with_its_record(
     assert answer(capsys)["far_at_100"]["far"] == 0.5
 
 
+@pytest.mark.parametrize(("pass_label", "share"), [("PAS", "no row"), ("pass", None)])
+def test_a_pass_label_that_no_row_has_is_told_with_the_labels_there_are(
+    scores: Path, capsys: pytest.CaptureFixture[str], pass_label: str, share: str | None
+) -> None:
+    assert main(["analyze-kpi", str(scores), "--pass-label", pass_label]) == 0
+    warned = capsys.readouterr().err
+    assert (share is not None) == bool(warned)
+    if share:
+        assert f"{share} has the pass label 'PAS'" in warned
+        assert "'PASS' (2), 'bridge' (1), 'missing' (1)" in warned
+        assert len(warned.splitlines()) == 1
+
+
+def test_a_table_of_passing_rows_alone_is_told_and_its_labels_are_cut_to_five(
+    scores: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores.write_text("label,siamese_score\nPASS,0.1\npass,0.2\n", encoding="utf-8")
+    assert main(["analyze-kpi", str(scores)]) == 0
+    assert "every row has the pass label" in capsys.readouterr().err
+    rows = "".join(f"type{number},0.{number}\n" for number in range(7))
+    scores.write_text(f"label,siamese_score\n{rows}", encoding="utf-8")
+    assert main(["analyze-kpi", str(scores)]) == 0
+    warned = capsys.readouterr().err
+    assert "'type4' (1) and 2 more" in warned
+    assert "type5" not in warned
+
+
 def test_a_first_state_says_that_no_plan_guards_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,9 +100,11 @@ def test_a_first_state_says_that_no_plan_guards_it(
         (["--num-epochs", "-1"], 2),
         (["--num-epochs", "0"], 2),
         (["--knn-metric", "hamming"], 2),
+        (["--min-similarity", "nan"], 2),
+        (["--workspace", "nope"], 3),
     ],
 )
-def test_an_impossible_setting_is_a_usage_error_and_writes_nothing(
+def test_an_impossible_setting_is_refused_and_writes_nothing(
     tmp_path: Path, more: list[str], code: int
 ) -> None:
     assert main(init(tmp_path, *more)) == code
@@ -92,8 +122,27 @@ def test_a_stage_by_hand_is_logged_as_manual(tmp_path: Path, capsys: pytest.Capt
     assert main(["log-stage", "--log-path", str(log), *TRAIN, "--duration-sec", "612"]) == 0
     record = answer(capsys)
     assert (record["seq"], record["kind"]) == (1, "manual")
+    assert "next" not in record
     (line,) = log.read_text().splitlines()
     assert json.loads(line)["duration_sec"] == 612
+
+
+def test_a_stage_by_hand_in_a_planned_run_names_the_audit_of_that_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, _ = new_run(tmp_path, monkeypatch)
+    assert main(["log-stage", "--log-path", str(run.log), *TRAIN]) == 0
+    assert answer(capsys)["next"] == f"deft audit {run.root}"
+
+
+def test_a_log_in_a_folder_that_was_not_there_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["log-stage", "--log-path", str(tmp_path / "typo" / "loop_log.jsonl")]
+    assert main([*words, *TRAIN]) == 0
+    assert "typo did not exist" in capsys.readouterr().err
+    assert main([*words, *TRAIN, "--stage", "evaluate"]) == 0
+    assert "did not exist" not in capsys.readouterr().err
 
 
 def test_a_stage_out_of_order_is_a_conflict_and_an_unknown_one_a_usage_error(tmp_path: Path) -> None:
@@ -151,6 +200,23 @@ def test_the_state_of_a_planned_run_takes_its_tokens_with_the_log(
     train = json.loads(run.state.read_text())["iterations"]["baseline"]["stages"]["train"]
     assert train["tokens"]["n_messages"] == 1
     assert audit_run(run)["status"] == "agrees"
+
+
+def test_tokens_of_a_run_that_was_copied_elsewhere_are_shown_but_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, _ = new_run(tmp_path, monkeypatch, max_iterations=1)
+    main(["log-stage", "--log-path", str(run.log), *TRAIN])
+    root = shutil.copytree(run.workspace.root, tmp_path / "copied", symlinks=True)
+    log = root / run.log.relative_to(run.workspace.root)
+    replies = transcript(tmp_path / "t.jsonl", log, line=2)
+    words = ["align-token-usage", "--log-path", str(log), "--transcript", str(replies)]
+    before = log.read_bytes()
+    capsys.readouterr()
+    assert main([*words, "--dry-run"]) == 0
+    assert answer(capsys)["status"] == "shown"
+    assert main(words) == 4
+    assert log.read_bytes() == before
 
 
 def test_a_missing_log_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,11 @@ def test_a_row_may_end_after_its_score_but_not_before(tmp_path: Path) -> None:
         analyse(path, "label", "siamese_score", "PASS")
 
 
+def test_an_empty_table_lacks_its_columns_and_has_none(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match=r"table lacks label, siamese_score \(it has no columns\)"):
+        analysed(tmp_path, "")
+
+
 def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     path.write_text("label,label,siamese_score\nPASS,PASS,0.1\n")

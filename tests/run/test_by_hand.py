@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,13 @@ def test_a_folder_without_a_plan_is_logged_to_as_before(tmp_path: Path) -> None:
     assert not (tmp_path / "new" / "deft_state.json").exists()
 
 
+def test_a_folder_is_no_log_and_the_log_in_it_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="found a folder") as refusal:
+        log_stage(tmp_path, ENTRY)
+    assert refusal.value.hint == f"--log-path {tmp_path}/loop_log.jsonl"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_order_and_names_hold_by_hand_too(tmp_path: Path) -> None:
     with pytest.raises(StateConflict, match="out of order"):
         log_stage(tmp_path / "loop_log.jsonl", {**ENTRY, "stage": "rca"})
@@ -96,6 +104,21 @@ def test_a_fresh_state_holds_what_was_given(tmp_path: Path, settings: StateSetti
     assert state["config"]["train_container"] == "registry/pyt:1"
     assert state["config"]["mining_filter"]["top_k_per_target"] == 5
     assert (state["max_iterations"], state["status"]) == (3, "pending")
+
+
+def test_a_state_without_its_workspace_is_refused(tmp_path: Path, settings: StateSettings) -> None:
+    with pytest.raises(InputRefused, match="workspace does not exist"):
+        init_state(tmp_path / "run", replace(settings, workspace=tmp_path / "nope"), TARGET, force=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1.5, -2.0])
+def test_a_similarity_that_is_no_cosine_is_refused(
+    tmp_path: Path, settings: StateSettings, value: float
+) -> None:
+    with pytest.raises(UsageError, match="no cosine"):
+        init_state(tmp_path / "run", replace(settings, min_similarity=value), TARGET, force=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_state_that_exists_is_replaced_only_by_force(tmp_path: Path, settings: StateSettings) -> None:

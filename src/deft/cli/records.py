@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import click
 
 from deft.cli.output import emit, json_was_asked_for, say
+from deft.untrusted import untrusted
 
 PATH = click.Path(path_type=Path)
+LISTED = 5
 
 
 def say_unguarded(guarded: bool, place: Path) -> None:
@@ -38,10 +41,27 @@ def analyze_kpi(csv: Path, output_dir: Path | None, **options: Any) -> None:
     place = output_dir.resolve() if output_dir else table.with_name(f"{table.stem}_analysis")
     require_guard(place)
     result = analyze(table, place, **options)
+    _warn_of_one_class(result["kpi"], table, options)
     if json_was_asked_for():
         emit(result["kpi"], str)
     else:
         say("\n".join(result["lines"]))
+
+
+def _warn_of_one_class(kpi: dict[str, Any], table: Path, options: dict[str, Any]) -> None:
+    """Say which labels there are where the pass label separates none: a misspelt one looks like that."""
+    from deft.metrics.kpi_analysis import labels_of
+
+    if kpi["pass_rows"] and kpi["defect_rows"]:
+        return
+    share = "every row" if kpi["pass_rows"] else "no row"
+    labels = [f"{untrusted(name)!r} ({rows})" for name, rows in labels_of(table, options["label_column"])]
+    more = f" and {len(labels) - LISTED} more" if len(labels) > LISTED else ""
+    say(
+        f"warning: {share} has the pass label {options['pass_label']!r}, so there are no rates; "
+        f"column {options['label_column']!r} holds {', '.join(labels[:LISTED])}{more}",
+        err=True,
+    )
 
 
 @click.command()
@@ -86,13 +106,18 @@ def init_deft_state(results_dir: Path, train_container: str | None, force: bool,
 @click.option("--context-tokens", type=click.IntRange(min=0), default=0, show_default=True)
 def log_stage(log_path: Path, iter_label: str, **entry: Any) -> None:
     """Log a stage that was done by hand; it counts once `deft audit` has recomputed its artifacts."""
-    from deft.run.by_hand import guarding_run
+    from deft.run.by_hand import guarding_run, run_of_log
     from deft.run.by_hand import log_stage as append
 
+    is_new = not log_path.parent.is_dir()
     written = append(log_path, {"iter": iter_label, **entry})
     say_unguarded(guarding_run(log_path) is not None, log_path.parent)
+    if is_new:  # as the original does, but a mistyped path is to be noticed
+        say(f"note: {log_path.parent} did not exist and was made; a new log begins in it", err=True)
     record = {name: written[name] for name in ("seq", "ts", "iter", "stage", "status", "kind")}
-    emit({**record, "next": "deft audit"}, lambda shown: f"{shown['seq']} {shown['iter']}/{shown['stage']}")
+    run = run_of_log(log_path)
+    following = {} if run is None else {"next": f"deft audit {shlex.quote(str(run.root))}"}
+    emit({**record, **following}, lambda shown: f"{shown['seq']} {shown['iter']}/{shown['stage']}")
 
 
 @click.command()
@@ -110,14 +135,15 @@ def align_token_usage(
     from deft.run.tokens import align_token_usage as align
     from deft.run.tokens import project_folder, transcript_files, with_subagents
 
-    guarded = require_guard(log_path)
     run = guarding_run(log_path)
+    if not dry_run:
+        require_guard(log_path)
     created_at = read_plan(run)["created_at"] if run else None
     named = [path for transcript in transcripts for path in with_subagents(transcript)]
     chosen = named or transcript_files(project_dir or project_folder(cwd or Path.cwd()))
     write = partial(append, log_path)
     usage = align(log_path, chosen, append=write, created_at=created_at, dry_run=dry_run)
-    say_unguarded(guarded, log_path.parent)
+    say_unguarded(dry_run or run is not None, log_path.parent)
     stages = {str(seq): record for seq, record in usage.items()}
     emit({"status": "shown" if dry_run else "recorded", "stages": stages}, _usage_text)
 

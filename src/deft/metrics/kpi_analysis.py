@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,12 +64,20 @@ def analyse(csv_path: Path, label_column: str, score_column: str, pass_label: st
     )
 
 
+def labels_of(csv_path: Path, label_column: str) -> list[tuple[str, int]]:
+    """Return each label of a scored table and its rows, the most frequent first."""
+    labels = _read_table(csv_path, [label_column])[label_column]
+    return Counter(labels.str.strip()).most_common()
+
+
 def _read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
     """Read text cells as the original does: a surplus cell is dropped, blank lines are no rows."""
     try:
         header, *rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if row] or [[]]
     except csv.Error as error:
         raise InputRefused(f"table is not readable CSV ({error})", value=path) from None
+    if not header:  # said as `read_table` says it of a training table
+        raise InputRefused(f"table lacks {', '.join(required)} (it has no columns)", value=path)
     if len(set(header)) < len(header):
         raise InputRefused("table has a column twice", value=path)
     require_columns(pd.DataFrame(columns=header), required, path)

@@ -6,6 +6,7 @@ A folder without a plan is worked on as the original scripts do; the caller says
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from deft.run.handoff import runnable_spec, write_handoff
 from deft.run.log import LoopLog, read
 from deft.run.state import append_and_fold, fold, read_plan
 from deft.schemas import validate
-from deft.workspace.layout import RUN_NAME, RunFolder
+from deft.workspace.layout import RUN_NAME, RunFolder, Workspace
 
 Record = dict[str, Any]
 
@@ -47,10 +48,14 @@ def log_stage(log_path: Path, entry: Record) -> Record:
     """Append an entry of kind `manual` and, in a planned run, fold the state; return the entry.
 
     `entry` needs `iter stage status summary`. It completes no stage until an audit has recomputed its
-    artifacts. Raises UsageError for unknown names and an empty summary, StateConflict when out of order.
+    artifacts. Raises UsageError for unknown names and an empty summary, InputRefused for a folder as the log,
+    StateConflict when out of order.
     """
     if not entry["summary"].strip():
         raise UsageError("summary is empty", hint="say in one line what came out")
+    if log_path.is_dir():
+        named = shlex.quote(str(RunFolder(log_path).log))
+        raise InputRefused("expected a file, found a folder", value=log_path, hint=f"--log-path {named}")
     require_guard(log_path)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     return append(log_path, {**entry, "kind": "manual"})
@@ -58,10 +63,16 @@ def log_stage(log_path: Path, entry: Record) -> Record:
 
 def append(log_path: Path, entry: Record) -> Record:
     """Append an entry and, where the log is a planned run's own, fold the state with it; return the entry."""
-    run = guarding_run(log_path)
-    if run is None or run.log != log_path.expanduser().resolve():
+    run = run_of_log(log_path)
+    if run is None:
         return LoopLog(log_path).append(entry)
     return append_and_fold(run, read_plan(run), LoopLog(run.log), entry)[0]
+
+
+def run_of_log(log_path: Path) -> RunFolder | None:
+    """Return the planned run whose own log this is; None for any other log, also one inside such a run."""
+    run = guarding_run(log_path)
+    return run if run is not None and run.log == log_path.expanduser().resolve() else None
 
 
 # --- the state ---------------------------------------------------------------------------------------
@@ -90,7 +101,7 @@ class StateSettings:
         return {
             "run_id": run_id,
             "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "workspace": str(self.workspace.expanduser().resolve()),
+            "workspace": str(Workspace.at(self.workspace).root),
             "platform": None,
             "target": target,
             "inputs": {},
@@ -102,8 +113,9 @@ def init_state(results_dir: Path, settings: StateSettings, target: Record, *, fo
     """Write a fresh `deft_state.json` into a folder without a plan and return it.
 
     Raises StateConflict when a state exists (unless `force`) or when the folder has a plan: the state of a
-    planned run is folded from its log.
+    planned run is folded from its log. InputRefused without the workspace, UsageError for what is no cosine.
     """
+    _require_cosine(settings.min_similarity)
     folder = results_dir.expanduser().resolve()
     run = guarding_run(folder)
     if run is not None:
@@ -119,6 +131,15 @@ def init_state(results_dir: Path, settings: StateSettings, target: Record, *, fo
     validate(state, "state")
     files.write_json(path, state)
     return state
+
+
+def _require_cosine(value: float | None) -> None:
+    if value is not None and not -1 <= value <= 1:  # nor is nan, which JSON could not hold
+        raise UsageError(
+            "min_similarity is no cosine",
+            value=value,
+            hint="--min-similarity takes a number from -1 to 1; leave it out for no cut",
+        )
 
 
 # --- the hand-over -----------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ def use_stub(monkeypatch: pytest.MonkeyPatch, platform: StubPlatform | None = No
     stub = platform or StubPlatform()
     for module in ("deft.loop", "deft.preflight.plan"):
         monkeypatch.setattr(f"{module}.platform_named", lambda name, settings=None: stub)
+    monkeypatch.setattr("deft.run.seeding.require_plain_checkpoint", lambda path: None)  # the stub's are JSON
     monkeypatch.setattr("deft.metrics.kpi_files._pictures", lambda analysis, bins: PICTURES)
     return stub
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deft.platforms.base import ToolCall
+from deft.embedding.encoders import DEFT_PAIR
+from deft.platforms.base import OWN_ENCODER, PRECISIONS, ToolCall
+from deft.platforms.docker import DockerPlatform
 from deft.platforms.embedded import EmbeddedPlatform
+from deft.tools.visual_changenet import precision
 from deft.workspace.layout import RunFolder
 
 
@@ -31,3 +34,12 @@ def test_a_call_spells_itself_in_the_containers_grammar():
 
 def test_where_nothing_outlives_its_runner_there_is_nothing_to_end(tmp_path):
     assert EmbeddedPlatform().end(RunFolder(tmp_path)) == []
+
+
+def test_pre_flight_holds_to_the_precisions_and_the_encoder_that_the_engine_has():
+    assert (PRECISIONS, OWN_ENCODER) == (precision.PRECISIONS, DEFT_PAIR)
+
+
+def test_a_platform_of_images_runs_no_engine_of_this_package():
+    assert EmbeddedPlatform().runs_own_engine
+    assert not DockerPlatform().runs_own_engine

@@ -102,3 +102,13 @@ def test_names_that_gap_analysis_would_read_as_numbers_are_refused(workspace):
     write_table(workspace.kpi_table, table.assign(object_name=names))
     with pytest.raises(InputRefused, match="every object_name is a number"):
         inspect_workspace(workspace)
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_results_that_are_no_folder_are_refused_because_no_run_could_be_made(workspace, kind):
+    if kind == "file":
+        workspace.results.write_text("notes")
+    else:
+        workspace.results.symlink_to(workspace.root / "gone")
+    with pytest.raises(InputRefused, match=r"`results` is no folder[\s\S]*mv "):
+        inspect_workspace(workspace)

@@ -17,6 +17,7 @@ def facts(**changes) -> Facts:
         "default_encoder": "deft_pair",
         "gpus": 0,
         "precision": "bf16-mixed",
+        "precisions": ("32-true", "bf16-mixed"),
     }
     return Facts(**{**found, **changes})
 
@@ -69,6 +70,10 @@ def test_a_similarity_cut_is_a_cosine_a_percentile_or_nothing(text, value):
         {"min_similarity": "0.5", "knn_metric": "euclidean"},
         {"synthetic_share": 1.5},
         {"colour": "red"},
+        {"precision": "fp8"},
+        {"seed": -5},
+        {"threads": -1},
+        {"threads": 100_000},
     ],
     ids=lambda given: ",".join(f"{name}={value}" for name, value in given.items()),
 )
@@ -76,3 +81,27 @@ def test_a_setting_that_cannot_be_is_refused_by_name(given):
     name = next(iter(given))
     with pytest.raises(UsageError, match=name):
         settle(given, facts())
+
+
+@pytest.mark.parametrize(
+    ("train", "named"),
+    [
+        ({"precision": "fp8"}, "precision"),
+        ({"seed": -1}, "seed"),
+        ({"embedded": {"threads": "many"}}, "threads"),
+    ],
+)
+def test_what_the_spec_says_is_held_to_the_same_ranges_and_named_as_the_specs(train, named):
+    spec = {"dataset": {"classify": {"batch_size": 96}}, "train": train}
+    with pytest.raises(UsageError, match=rf"{named}[\s\S]*source: spec[\s\S]*deft preflight --{named}"):
+        settle({}, facts(spec=spec))
+
+
+def test_the_least_and_the_largest_seed_and_number_of_threads_are_allowed():
+    for given in ({"seed": 0, "threads": 0}, {"seed": 2**63 - 1, "threads": 1024}):
+        settled = settle(given, facts())
+        assert {name: settled[name]["value"] for name in given} == given
+
+
+def test_a_precision_that_only_an_image_knows_is_left_to_the_image():
+    assert settle({"precision": "fp16"}, facts(precisions=()))["precision"]["value"] == "fp16"

@@ -11,6 +11,7 @@ from deft.preflight.plan import make_plan
 from deft.run.by_hand import log_stage
 from deft.run.gate import approve, open_run, remember_drawn, save_pending
 from deft.run.log import read
+from deft.run.seeding import baseline_record
 from loop_fixtures import SETTINGS, SILENT, TARGET, new_run, use_stub
 from tiny_workspace import make_workspace
 
@@ -65,3 +66,27 @@ def test_a_checkpoint_that_is_not_there_is_refused_at_pre_flight(tmp_path, monke
 def test_a_plan_without_a_checkpoint_trains_its_baseline(tmp_path, monkeypatch):
     run, _ = new_run(tmp_path, monkeypatch)
     assert files.read_json(run.plan)["baseline"] is None
+
+
+def test_a_file_that_the_engine_would_not_load_is_refused_at_pre_flight(tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("input_path,label\nboard,PASS\n")
+    with pytest.raises(
+        InputRefused, match=r"not a zip archive[\s\S]*labels.csv[\s\S]*save the weights again"
+    ):
+        baseline_record(table, own_engine=True)
+
+
+def test_what_only_an_image_knows_to_load_is_left_to_the_image(tmp_path):
+    encrypted = tmp_path / "model.tlt"
+    encrypted.write_bytes(b"encrypted")
+    assert baseline_record(encrypted, own_engine=False)["checkpoint"] == str(encrypted)
+
+
+def test_a_checkpoint_that_torch_wrote_is_planned_by_its_hash(tmp_path):
+    import torch
+
+    path = tmp_path / "model.pth"
+    torch.save({"state_dict": {"weight": torch.zeros(2)}}, path)
+    record = baseline_record(path, own_engine=True)
+    assert record == {"checkpoint": str(path), "sha256": files.sha256_of_file(path)}

@@ -12,6 +12,9 @@ from deft.errors import UsageError
 from deft.progress import Progress
 from deft.workspace.layout import RunFolder
 
+OWN_ENCODER = "deft_pair"
+PRECISIONS = ("32-true", "bf16-mixed")  # that this package's own engine trains in
+
 
 @dataclass(frozen=True)
 class CallIdentity:
@@ -79,6 +82,11 @@ class Platform(ABC):
             raise UsageError(
                 f"unknown setting of platform {self.name}", value=", ".join(unknown), hint=f"known: {known}"
             )
+
+    @property
+    def runs_own_engine(self) -> bool:
+        """Say whether this package's engine carries out the calls, and not an image of TAO."""
+        return self.default_encoder == OWN_ENCODER
 
     @abstractmethod
     def checks(self, workspace: Path) -> list[Check]:

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from deft.errors import StageFailed
 from deft.files import write_json
-from deft.platforms.base import Check, Platform, ToolCall
+from deft.platforms.base import OWN_ENCODER, Check, Platform, ToolCall
 from deft.platforms.containers import shortened
 from deft.progress import Progress, Task, parse_progress_line
 
@@ -29,7 +29,7 @@ class EmbeddedPlatform(Platform):
     """Run `deft.tools` as one child process for all calls of a stage, so torch is loaded once."""
 
     name: ClassVar[str] = "embedded"
-    default_encoder: ClassVar[str] = "deft_pair"
+    default_encoder: ClassVar[str] = OWN_ENCODER
 
     def checks(self, workspace: Path) -> list[Check]:
         """Look for the packages of the engine and for room on the disk."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +47,7 @@ class Inspection:
 
 def inspect_workspace(workspace: Workspace) -> Inspection:
     """Read and check everything a run needs; the first broken rule is refused, naming file and row."""
+    _require_room_for_runs(workspace)
     spec = read_baseline_spec(workspace)
     layout = ImageLayout.from_spec(spec)
     if not layout.lights:
@@ -67,6 +70,16 @@ def inspect_workspace(workspace: Workspace) -> Inspection:
     _require_readable([*goldens, *(str(path) for pair in pairs for path in (pair.ng, pair.ok))])
     inputs, images = input_digests(workspace), image_digests(workspace)
     return Inspection(workspace, spec, layout, tables, pool, len(pairs), leakage, inputs, images)
+
+
+def _require_room_for_runs(workspace: Workspace) -> None:
+    """Refuse a workspace in which no run's folder can be made, before anybody approves one."""
+    results = workspace.results
+    if os.path.lexists(results) and not results.is_dir():
+        where = shlex.quote(str(results))
+        raise InputRefused(
+            "`results` is no folder, and runs are made in it", value=results, hint=f"mv {where} {where}.old"
+        )
 
 
 def _require_readable(paths: list[str]) -> None:

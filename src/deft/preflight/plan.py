@@ -11,9 +11,10 @@ from typing import Any
 
 from deft.errors import InputRefused
 from deft.metrics.target import parse_target, sample_size_advice
-from deft.platforms.base import Check, Platform
+from deft.platforms.base import PRECISIONS, Check, Platform
 from deft.platforms.registry import platform_named
 from deft.platforms.settings import read_platform_settings
+from deft.preflight.encoder import with_readable_encoder
 from deft.preflight.estimate import estimate
 from deft.preflight.inspect import Inspection, inspect_workspace
 from deft.preflight.settings import DEFAULT_TARGET, Facts, settle
@@ -45,7 +46,7 @@ def make_plan(
     chosen = read_platform_settings(workspace.root, platform)
     machine = platform_named(platform, chosen)
     inspection = inspect_workspace(workspace)
-    settings = settle(given, _facts(inspection, machine))
+    settings = with_readable_encoder(settle(given, _facts(inspection, machine)))
     created = datetime.now(UTC)
     plan = {
         "version": PLAN_VERSION,
@@ -65,7 +66,7 @@ def make_plan(
             "rows": len(inspection.pool),
             "pairs": inspection.pairs,
         },
-        "baseline": baseline_record(baseline),
+        "baseline": baseline_record(baseline, own_engine=machine.runs_own_engine),
         "tool_calls": tool_calls(settings["max_iterations"]["value"], "holdout" in inspection.tables),
         "versions": component_versions(),
         "estimate": estimate(inspection, settings, machine),
@@ -100,6 +101,7 @@ def _facts(inspection: Inspection, platform: Platform) -> Facts:
         default_encoder=platform.default_encoder if engine else "SigLIP",
         gpus=gpu_count(),
         precision=platform.probe_precision() if engine else None,
+        precisions=PRECISIONS if platform.runs_own_engine else (),
     )
 
 

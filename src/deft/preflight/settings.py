@@ -21,6 +21,8 @@ ENCODER_PATHS = {
 MINING_ARMS = ("targets", "random", "none")
 LABEL_FILTERS = ("class", "label", "none")
 METRICS = ("cosine", "euclidean", "manhattan")
+# A generator of random numbers takes no negative seed; the engine takes 0 threads as all cores.
+BOUNDS = {"seed": (0, 2**63 - 1), "threads": (0, 1024)}
 Settings = dict[str, dict[str, Any]]
 
 
@@ -34,6 +36,7 @@ class Facts:
     default_encoder: str
     gpus: int
     precision: str | None
+    precisions: tuple[str, ...] = ()  # those the engine trains in; none where only a container knows
 
 
 def settle(given: Mapping[str, Any], facts: Facts) -> Settings:
@@ -44,6 +47,8 @@ def settle(given: Mapping[str, Any], facts: Facts) -> Settings:
     if unknown:
         raise UsageError("unknown setting", value=", ".join(unknown))
     _require_sensible(settings)
+    _require_bounded(settings)
+    _require_known_precision(settings["precision"], facts.precisions)
     return settings
 
 
@@ -153,4 +158,25 @@ def _require_sensible(settings: Settings) -> None:
     if settings["min_similarity"]["value"] is not None and settings["knn_metric"]["value"] != "cosine":
         raise UsageError(
             "min_similarity is a cosine and needs knn_metric cosine", value=settings["knn_metric"]["value"]
+        )
+
+
+def _require_bounded(settings: Settings) -> None:
+    for name, (least, most) in BOUNDS.items():
+        value, source = settings[name]["value"], settings[name]["source"]
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if source != DERIVED and not (whole and least <= value <= most):
+            raise UsageError(
+                f"{name} must be a whole number from {least} to {most} (source: {source})",
+                value=value,
+                hint=f"deft preflight --{name} NUMBER has the last word",
+            )
+
+
+def _require_known_precision(setting: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    if known and setting["value"] is not None and setting["value"] not in known:
+        raise UsageError(
+            f"unknown precision (source: {setting['source']})",
+            value=setting["value"],
+            hint=f"deft preflight --precision {' or '.join(known)}",
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deft import files
+from deft.embedding.weight_files import require_plain_checkpoint
 from deft.errors import InputRefused, StateConflict
 from deft.run.log import LoopLog
 from deft.run.state import append_and_fold
@@ -16,13 +17,18 @@ from deft.workspace.training_spec import TrainingSettings, read_baseline_spec, t
 Record = dict[str, Any]
 
 
-def baseline_record(checkpoint: Path | None) -> Record | None:
-    """Return what a plan holds of a checkpoint to start from; None to train the baseline."""
+def baseline_record(checkpoint: Path | None, *, own_engine: bool) -> Record | None:
+    """Return what a plan holds of a checkpoint to start from; None to train the baseline.
+
+    What this package's own engine would refuse to load is refused now; only an image knows what it loads.
+    """
     if checkpoint is None:
         return None
     found = checkpoint.expanduser().resolve()
     if not found.is_file():
         raise InputRefused("baseline checkpoint does not exist", value=checkpoint)
+    if own_engine:
+        require_plain_checkpoint(found)
     return {"checkpoint": str(found), "sha256": files.sha256_of_file(found)}
 
 

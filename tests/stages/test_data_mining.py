@@ -28,6 +28,12 @@ def test_one_spec_drives_both_embeddings_and_names_the_incumbents_checkpoint(fin
     assert spec["model_path"] == state["iterations"]["baseline"]["best_ckpt_path"]
 
 
+def test_the_pair_encoder_reads_the_incumbents_checkpoint_whatever_path_a_plan_names():
+    plan = {"settings": {"encoder": {"value": "deft_pair"}, "encoder_path": {"value": "/other.pth"}}}
+    state = {"incumbent": "baseline", "iterations": {"baseline": {"best_ckpt_path": "/best.pth"}}}
+    assert embedding_spec(StageContext(None, plan, state, None, None, None))["model_path"] == "/best.pth"
+
+
 @pytest.mark.parametrize(
     ("platform", "trained_in", "embedded_in"),
     [

@@ -59,21 +59,21 @@ class DataMining(Stage):
 
     def work(self, context: StageContext, folder: Path) -> Outcome:
         pool = files.read_parquet(context.run.synth_pool.source_parquet)
-        already = mined_before(context)
         if context.setting("mining") == "none":
-            return self._write(context, folder, pool, [], Selection(_nothing(), [], None, ()), already)
+            return self._write(context, folder, pool, [], Selection(_nothing(), [], None, ()))
         targets = files.write_parquet(folder / "targets.parquet", self._targets(context))
         self._embed(context, folder, targets)
         wanted = EmbeddingSet.read(folder / TARGET_EMBEDDINGS)
         offered = EmbeddingTable.open(folder / POOL_EMBEDDINGS)
         require_same_space(wanted, offered)
+        already = mined_before(context)
         embedded = Embedded(wanted.table, wanted.matrix)
         selection = select(embedded, offered, self._rule(context), already=already)
         kept = selection.kept
         if context.setting("mining") == "random":
             seed = context.setting("seed") + context.phase.number
             kept = draw_randomly(offered, len(kept), already=already, seed=seed)
-        return self._write(context, folder, pool, kept, selection, already)
+        return self._write(context, folder, pool, kept, selection)
 
     def _targets(self, context: StageContext) -> pd.DataFrame:
         """Return the routed components that are mined for."""
@@ -121,7 +121,6 @@ class DataMining(Stage):
         pool: pd.DataFrame,
         kept: list[str],
         selection: Selection,
-        already: set[str],
     ) -> Outcome:
         rows = pool.set_index("filepath", drop=False).loc[kept].drop_duplicates("filepath")
         write_table(folder / "mining_pool.csv", rows[[*COLUMNS, "provenance"]])
@@ -153,7 +152,7 @@ def _routed(context: StageContext) -> Path:
 
 
 def _checkpoint(context: StageContext) -> list[Path]:
-    """Return the checkpoint the pair encoder reads: the incumbent's, unless the plan names a path."""
+    """Return the checkpoint the pair encoder reads: the incumbent's, whatever path a plan names."""
     if context.setting("encoder") != "deft_pair":
         return []
     return [Path(context.figures(context.incumbent)["best_ckpt_path"])]

@@ -41,7 +41,30 @@ def test_every_setting_stands_with_its_value_and_its_source(planned):
     assert config["spot check"] == ("yes", "default")
     assert config["promoted if better by"][0].startswith("the target's figure, then FAR at 99.5 % recall")
     shown = len(config) - 4  # workspace, target, promotion and platform are no settings
-    assert shown == len(plan["settings"]) - 2  # the image root and the encoder's path say nothing new
+    assert shown == len(plan["settings"]) - 1  # the pair encoder has no path
+    assert "encoder path" not in config
+
+
+def config_of(plan, inspection, checks) -> dict[str, list[str]]:
+    return {row[0]: row[1:] for row in rows(summary(plan, inspection, checks), "Run config")}
+
+
+def test_the_path_of_an_encoder_is_shown_because_its_weights_decide_what_is_mined(planned):
+    planned[0]["settings"]["encoder_path"] = {"value": "google/siglip-base-patch16-224", "source": "default"}
+    assert config_of(*planned)["encoder path"] == ["google/siglip-base-patch16-224", "default"]
+
+
+def test_the_folders_whose_images_are_read_are_one_line_with_who_named_them(planned, tmp_path):
+    _, inspection, _ = planned
+    own = inspection.workspace.images
+    assert config_of(*planned)["image roots"] == [str(own), "spec"]
+    blocks = inspection.spec["dataset"]["classify"]
+    other = tmp_path / "other"
+    other.mkdir()
+    blocks["infer_dataset"]["images_dir"] = str(other)
+    assert config_of(*planned)["image roots"] == [f"{own}, {other}", "spec"]
+    blocks["infer_dataset"]["images_dir"] = str(tmp_path / "gone")
+    assert config_of(*planned)["image roots"] == [str(own), "derived"]
 
 
 def test_a_setting_that_is_off_says_so(planned):

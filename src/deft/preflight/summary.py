@@ -8,8 +8,11 @@ from typing import Any
 from deft.metrics.target import Target
 from deft.platforms.base import Check
 from deft.preflight.inspect import Inspection
+from deft.preflight.settings import DERIVED, SPEC
 from deft.run.evaluation import PROMOTED_BY
 from deft.untrusted import untrusted, visible
+from deft.workspace.image_digests import SPLITS
+from deft.workspace.training_spec import images_folder
 
 TITLES = {
     "num_epochs": "training epochs",
@@ -20,7 +23,7 @@ TITLES = {
     "encoder": "mining encoder",
     "mining": "mining arm",
 }
-HIDDEN = ("images_dir", "encoder_path")
+SPLIT_BLOCKS = tuple(dict.fromkeys(block for _, block in SPLITS.values()))
 
 
 def summary(plan: dict[str, Any], inspection: Inspection, checks: Sequence[Check]) -> str:
@@ -28,7 +31,7 @@ def summary(plan: dict[str, Any], inspection: Inspection, checks: Sequence[Check
     parts = [
         f"# Pre-Flight Summary: {plan['run_id']}",
         "## Run config",
-        _table(("setting", "value", "source"), _config_rows(plan)),
+        _table(("setting", "value", "source"), _config_rows(plan, inspection)),
         "## Dataset",
         _table(("set", "PASS", "defects"), _dataset_rows(inspection)),
         "## Augmentation",
@@ -51,7 +54,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def _config_rows(plan: dict[str, Any]) -> Iterable[Sequence[object]]:
+def _config_rows(plan: dict[str, Any], inspection: Inspection) -> Iterable[Sequence[object]]:
     target = plan["target"]
     yield "workspace", plan["workspace"], "user"
     yield "KPI target", Target.from_record(target).normal_form(), target["source"]
@@ -60,9 +63,21 @@ def _config_rows(plan: dict[str, Any]) -> Iterable[Sequence[object]]:
     if plan["baseline"]:
         yield "baseline", plan["baseline"]["checkpoint"], "user"
     for name, setting in plan["settings"].items():
-        if name not in HIDDEN:
+        if name != "images_dir" and setting["value"] != "":
             title = TITLES.get(name, name.replace("_", " "))
             yield title, _shown(setting["value"]), setting["source"]
+    yield _image_roots(inspection)
+
+
+def _image_roots(inspection: Inspection) -> tuple[str, str, str]:
+    """Return the folders that are read, and whether the spec names them or the workspace's stand in."""
+    classify, root = inspection.spec["dataset"]["classify"], inspection.workspace.root
+    named = [(classify.get(f"{block}_dataset") or {}).get("images_dir") for block in SPLIT_BLOCKS]
+    found = [images_folder(inspection.spec, block, inspection.workspace) for block in SPLIT_BLOCKS]
+    as_named = all(
+        name and (root / name).resolve() == place for name, place in zip(named, found, strict=True)
+    )
+    return "image roots", ", ".join(dict.fromkeys(map(str, found))), SPEC if as_named else DERIVED
 
 
 def _shown(value: object) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Whose disk and .env to look at.",
 )
-@click.option("--probe", is_flag=True, help="Also measure the engine's precision and speed (seconds).")
+@click.option("--probe", is_flag=True, help="Also measure which precision trains faster here (seconds).")
 @click.option("--hooks", is_flag=True, help="Prove instead that the plugin's hooks fire in Claude Code.")
 @click.option("--client", help="With --hooks: which Claude Code to start, if not `claude` on the PATH.")
 def doctor(name: str, workspace: Path, probe: bool, hooks: bool, client: str | None) -> int:

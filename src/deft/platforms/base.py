@@ -100,10 +100,6 @@ class Platform(ABC):
         """Return the precision that trains fastest here; None where the platform does not choose."""
         return None
 
-    def pairs_a_second(self) -> float | None:
-        """Return how many pairs a forward pass scores a second here; None where nobody knows."""
-        return None
-
     def end(self, run: RunFolder) -> list[str]:
         """End what a runner that was killed left at work elsewhere; return the names of what was ended.
 

@@ -69,7 +69,7 @@ def make_plan(
         "baseline": baseline_record(baseline, own_engine=machine.runs_own_engine),
         "tool_calls": tool_calls(settings["max_iterations"]["value"], "holdout" in inspection.tables),
         "versions": component_versions(),
-        "estimate": estimate(inspection, settings, machine),
+        "estimate": estimate(inspection, settings),
         "advice": sample_size_advice(wanted, *inspection.rows("kpi")),
     }
     return plan, inspection, machine.checks(workspace.root)

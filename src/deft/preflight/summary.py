@@ -118,11 +118,7 @@ def _notes(plan: dict[str, Any], inspection: Inspection, checks: Sequence[Check]
 
 
 def _costs(cost: dict[str, Any]) -> str:
-    disk = f"about {_size(cost['disk_bytes'])} on disk"
-    if cost["seconds"] is None:
-        return f"Cost: {disk}; this platform's speed is not known."
-    minutes = max(1, round(cost["seconds"] / 60))
-    return f"Cost: about {minutes} minute{'s' if minutes > 1 else ''} and {disk}."
+    return f"Cost: about {_size(cost['disk_bytes'])} on disk."
 
 
 def _size(count: int) -> str:

@@ -219,6 +219,16 @@ def test_tokens_of_a_run_that_was_copied_elsewhere_are_shown_but_not_recorded(
     assert log.read_bytes() == before
 
 
+@pytest.mark.parametrize("verb", [["log-stage", *TRAIN], ["align-token-usage"]])
+def test_a_folder_as_the_log_is_refused_with_the_log_that_it_may_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: list[str]
+) -> None:
+    assert main([*verb, "--log-path", str(tmp_path)]) == 3
+    error = answer(capsys)["error"]
+    assert error["fact"] == "expected a file, found a folder"
+    assert error["hint"] == f"--log-path {tmp_path}/loop_log.jsonl"
+
+
 def test_a_missing_log_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
         "align-token-usage",

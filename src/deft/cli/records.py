@@ -130,11 +130,12 @@ def align_token_usage(
     log_path: Path, transcripts: tuple[Path, ...], project_dir: Path | None, cwd: Path | None, dry_run: bool
 ) -> None:
     """Attribute the tokens of a client's transcripts to the stages of a log, as one note in it."""
-    from deft.run.by_hand import append, guarding_run, require_guard
+    from deft.run.by_hand import append, guarding_run, refuse_folder_as_log, require_guard
     from deft.run.state import read_plan
     from deft.run.tokens import align_token_usage as align
     from deft.run.tokens import project_folder, transcript_files, with_subagents
 
+    refuse_folder_as_log(log_path)
     run = guarding_run(log_path)
     if not dry_run:
         require_guard(log_path)

@@ -53,12 +53,17 @@ def log_stage(log_path: Path, entry: Record) -> Record:
     """
     if not entry["summary"].strip():
         raise UsageError("summary is empty", hint="say in one line what came out")
-    if log_path.is_dir():
-        named = shlex.quote(str(RunFolder(log_path).log))
-        raise InputRefused("expected a file, found a folder", value=log_path, hint=f"--log-path {named}")
+    refuse_folder_as_log(log_path)
     require_guard(log_path)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     return append(log_path, {**entry, "kind": "manual"})
+
+
+def refuse_folder_as_log(log_path: Path) -> None:
+    """Refuse a folder where a log is wanted, naming the log in it."""
+    if log_path.is_dir():
+        named = shlex.quote(str(RunFolder(log_path).log))
+        raise InputRefused("expected a file, found a folder", value=log_path, hint=f"--log-path {named}")
 
 
 def append(log_path: Path, entry: Record) -> Record:

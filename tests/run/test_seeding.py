@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deft import files
+from deft.embedding.weight_files import require_plain_checkpoint
 from deft.errors import InputRefused, StateConflict
 from deft.loop import run_loop
 from deft.preflight.plan import make_plan
@@ -75,6 +76,16 @@ def test_a_file_that_the_engine_would_not_load_is_refused_at_pre_flight(tmp_path
         InputRefused, match=r"not a zip archive[\s\S]*labels.csv[\s\S]*save the weights again"
     ):
         baseline_record(table, own_engine=True)
+
+
+def test_no_plan_is_made_with_such_a_file(tmp_path, monkeypatch):
+    use_stub(monkeypatch)
+    monkeypatch.setattr("deft.run.seeding.require_plain_checkpoint", require_plain_checkpoint)
+    workspace = make_workspace(tmp_path / "workspace")
+    with pytest.raises(InputRefused, match="not a zip archive"):
+        make_plan(
+            workspace, target=TARGET, platform="embedded", given={}, baseline=workspace.mining_pool_table
+        )
 
 
 def test_what_only_an_image_knows_to_load_is_left_to_the_image(tmp_path):

@@ -17,6 +17,7 @@ A message is a fact, the value received and the next command (contracts: exit co
 from __future__ import annotations
 
 import errno
+import os
 
 
 class DeftError(Exception):
@@ -101,3 +102,40 @@ def storage_fault(error: OSError) -> EnvironmentMissing | None:
     if not fact:
         return None
     return EnvironmentMissing(fact, value=error.filename or "unknown file", hint=hint)
+
+
+PATH_FACTS = {
+    errno.EEXIST: ("a file stands where a folder is wanted", "name another folder, or move the file away"),
+    errno.ENOTDIR: ("a file stands where a folder is wanted", "name another folder, or move the file away"),
+    errno.EISDIR: ("a folder stands where a file is wanted", "name a file, not its folder"),
+    errno.ENOENT: (
+        "path does not exist and was not made",
+        "check the path, then repeat the command",
+    ),
+}
+
+
+def path_fault(error: OSError) -> InputRefused | None:
+    """Return what to tell a user whose path is of the wrong kind; None where what stands there is as it was.
+
+    The disk is asked again: a folder that we made twice or a file that is there after all is a fault of ours.
+    """
+    fact, hint = PATH_FACTS.get(error.errno or 0, ("", ""))
+    if not fact or not isinstance(error.filename, str) or not error.filename:
+        return None
+    named = error.filename
+    if error.errno == errno.EISDIR:
+        holds = os.path.isdir(named)
+    elif error.errno == errno.ENOENT:
+        holds = os.sep in named and not os.path.lexists(named)  # a bare name is a program that is not there
+    else:
+        named = _file_on_the_way(named)
+        holds = bool(named)
+    return InputRefused(fact, value=named, hint=hint) if holds else None
+
+
+def _file_on_the_way(path: str) -> str:
+    """Return the first file among a path and the folders above it; nothing where all are folders."""
+    while path and not os.path.lexists(path) and os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+    return path if os.path.isfile(path) else ""

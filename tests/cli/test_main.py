@@ -15,7 +15,7 @@ import pytest
 
 from deft.cli.main import main
 from deft.cli.verbs import LOOP, VERBS, Verb
-from deft.errors import InputRefused
+from deft.errors import Corruption, DeftError, EnvironmentMissing, InputRefused, StageFailed
 from deft.workspace.layout import state_home
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -137,10 +137,15 @@ def test_a_fault_of_ours_is_one_line_and_a_private_file(
     plant(fail)
     assert main(["planted"]) == 1
     (crash,) = (state_home() / "crashes").iterdir()
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "internal error: ZeroDivisionError: a fault"
+    printed = capsys.readouterr()
+    lines = printed.err.splitlines()
+    assert lines[0] == "error: internal error: ZeroDivisionError: a fault"
     assert str(crash) in lines[1]
     assert "Traceback" not in "".join(lines)
+    record = json.loads(printed.out)
+    assert (record["status"], record["exit_code"]) == ("error", 1)
+    assert record["error"]["fact"] == "internal error: ZeroDivisionError: a fault"
+    assert record["error"]["hint"] == f"the traceback is in {crash}; please report it"
     assert "in fail" in crash.read_text()
     assert crash.stat().st_mode & 0o777 == 0o600
 
@@ -156,7 +161,9 @@ def test_a_fault_is_still_told_where_no_file_can_be_left(
 
     plant(fail)
     assert main(["planted"]) == 1
-    assert "in fail" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "in fail" in printed.err
+    assert json.loads(printed.out)["error"]["hint"].startswith("the traceback is above")
 
 
 @pytest.mark.parametrize(
@@ -178,6 +185,48 @@ def test_a_disk_that_cannot_be_written_is_one_message(
     assert main(["planted"]) == 5
     assert capsys.readouterr().err.startswith(f"error: {fact}\nhint: free space")
     assert not (state_home() / "crashes").exists()
+
+
+def test_a_file_where_a_folder_is_wanted_is_an_input_that_is_refused(
+    plant: Plant, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    table = tmp_path / "labels.csv"
+    table.touch()
+    plant(lambda: (table / "x").mkdir())
+    assert main(["planted"]) == 3
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["fact"], error["value"]) == ("a file stands where a folder is wanted", str(table))
+    assert error["hint"] == "name another folder, or move the file away"
+    assert not (state_home() / "crashes").exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "hint"),
+    [(Corruption, "deft audit RUN names"), (EnvironmentMissing, "deft doctor"), (InputRefused, "mend this")],
+)
+def test_an_error_without_a_hint_gets_that_of_its_family(
+    plant: Plant, capsys: pytest.CaptureFixture[str], family: type[DeftError], hint: str
+) -> None:
+    def fail() -> None:
+        raise family("no")
+
+    plant(fail)
+    main(["planted"])
+    assert json.loads(capsys.readouterr().out)["error"]["hint"].startswith(hint)
+
+
+def test_a_failed_stage_without_a_hint_points_to_the_file_that_it_names_if_that_is_there(
+    plant: Plant, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail() -> None:
+        raise StageFailed("no score", value=tmp_path / "inference.csv")
+
+    plant(fail)
+    main(["planted"])
+    assert json.loads(capsys.readouterr().out)["error"]["hint"] == ""
+    (tmp_path / "inference.csv").touch()
+    main(["planted"])
+    assert json.loads(capsys.readouterr().out)["error"]["hint"] == f"read {tmp_path / 'inference.csv'}"
 
 
 def test_another_operating_system_error_is_a_fault(plant: Plant) -> None:

@@ -16,7 +16,15 @@ import click
 from deft import __version__
 from deft.cli.output import emit_error, json_option, say
 from deft.cli.verbs import VERBS
-from deft.errors import DeftError, InputRefused, UsageError, storage_fault
+from deft.errors import (
+    Corruption,
+    DeftError,
+    EnvironmentMissing,
+    InputRefused,
+    UsageError,
+    path_fault,
+    storage_fault,
+)
 from deft.untrusted import untrusted
 
 INTERRUPTED = 130
@@ -79,10 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DeftError as error:
         return _report(error, arguments)
     except OSError as error:
-        fault = storage_fault(error)
-        return _crashed(error) if fault is None else _report(fault, arguments)
+        fault = storage_fault(error) or path_fault(error)
+        return _crashed(error, arguments) if fault is None else _report(fault, arguments)
     except Exception as error:  # noqa: BLE001 - the one place where a fault of ours becomes a line and a file
-        return _crashed(error)
+        return _crashed(error, arguments)
 
 
 def _exit_code(result: object) -> int:
@@ -90,11 +98,22 @@ def _exit_code(result: object) -> int:
 
 
 def _report(error: DeftError, arguments: Sequence[str]) -> int:
-    names_the_choices = "; known: " in error.fact  # then the line itself is the next step
-    if not error.hint and not names_the_choices and isinstance(error, InputRefused | UsageError):
-        error.hint = f"mend this, then repeat: {shlex.join(['deft', *arguments])}"
+    if not error.hint:
+        error.hint = _hint_of_family(error, arguments)
     emit_error(error, as_json="--json" in arguments or not sys.stdout.isatty())
     return error.exit_code
+
+
+def _hint_of_family(error: DeftError, arguments: Sequence[str]) -> str:
+    """Return what helps with any error of a family (references/exit-codes.md); nothing where that differs."""
+    if isinstance(error, InputRefused | UsageError):
+        return f"mend this, then repeat: {shlex.join(['deft', *arguments])}"
+    if isinstance(error, Corruption):
+        return "deft audit RUN names the first record that disagrees; restore that file from a backup"
+    if isinstance(error, EnvironmentMissing):
+        return "deft doctor"
+    logged = isinstance(error.value, Path) and error.value.is_file()
+    return f"read {error.value}" if logged else ""
 
 
 def _usage_error(error: click.ClickException) -> UsageError:
@@ -103,17 +122,16 @@ def _usage_error(error: click.ClickException) -> UsageError:
     return UsageError(error.format_message().rstrip("."), hint=f"{command} --help")
 
 
-def _crashed(error: BaseException) -> int:
-    """Leave the traceback in a private file and print one line that names it."""
+def _crashed(error: BaseException, arguments: Sequence[str]) -> int:
+    """Leave the traceback in a private file and report one error that names it."""
     details = "".join(traceback.format_exception(error))
-    summary = f"internal error: {type(error).__name__}: {untrusted(str(error).partition(chr(10))[0])}"
+    fact = f"internal error: {type(error).__name__}: {untrusted(str(error).partition(chr(10))[0])}"
     try:
-        click.echo(
-            f"{summary}\nhint: the traceback is in {_write_crash(details)}; please report it", err=True
-        )
+        where = f"in {_write_crash(details)}"
     except OSError:
-        click.echo(f"{summary}\n{details}", err=True)
-    return 1
+        click.echo(details, err=True)
+        where = "above"
+    return _report(DeftError(fact, hint=f"the traceback is {where}; please report it"), arguments)
 
 
 def _write_crash(details: str) -> Path:

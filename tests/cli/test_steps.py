@@ -76,6 +76,9 @@ def test_an_answer_is_lines_at_a_terminal(gaps_call, capsys, monkeypatch):
     ("words", "part"),
     [
         (("--threshold", "-1"), "--threshold"),
+        (("--threshold", "nan"), "--threshold"),
+        (("--threshold", "inf"), "--threshold"),
+        (("--min-recall", "nan"), "--min-recall"),
         (("--min-recall", "2"), "--min-recall"),
         (("--top-k-per-label", "0"), "--top-k-per-label"),
     ],
@@ -86,11 +89,29 @@ def test_a_limit_out_of_range_is_a_usage_error(gaps_call, capsys, words, part):
     assert part in record["error"]["fact"]
 
 
+@pytest.mark.parametrize("verb", [("mine",), ("shard", "plan", "mining")])
+@pytest.mark.parametrize("share", ["nan", "-0.1", "1.5"])
+def test_a_share_that_is_none_is_a_usage_error_of_its_option(tmp_path, capsys, verb, share):
+    words = (*verb, "targets.parquet", "pool.parquet", "--output-dir", tmp_path, "--synthetic-share", share)
+    code, record = run_deft(capsys, *words)
+    assert code == 2
+    assert "--synthetic-share" in record["error"]["fact"]
+
+
 def test_an_unknown_platform_is_refused_before_anything_is_planned(tmp_path, capsys):
     workspace = make_workspace(tmp_path / "workspace")
     words = ("train", workspace.baseline_spec, f"results_dir={tmp_path}", "--platform", "moon")
-    assert run_deft(capsys, *words)[0] == 5
+    assert run_deft(capsys, *words)[0] == 2
     assert pending_for(workspace) is None
+
+
+def test_an_alias_of_a_platform_is_planned_under_its_own_name(gaps_call, capsys):
+    workspace, words = gaps_call
+    files.write_yaml(workspace.platform_settings, {"docker": {"shm_size": "16g"}})
+    assert run_deft(capsys, *words, "--platform", "local-docker")[0] == 4
+    plan = pending_for(workspace)
+    assert (plan["platform"], plan["platform_settings"]) == ("docker", {"shm_size": "16g"})
+    assert plan["command"].endswith("--platform docker")
 
 
 def test_a_word_after_a_spec_must_change_a_key(tmp_path, capsys):

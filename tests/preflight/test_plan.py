@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deft import files
-from deft.errors import EnvironmentMissing, InputRefused, UsageError
+from deft.errors import InputRefused, UsageError
 from deft.preflight.plan import make_plan, tool_calls
 from deft.preflight.summary import summary
 from deft.schemas import validate
@@ -59,8 +59,16 @@ def test_every_tool_call_of_every_phase_is_listed():
 
 def test_an_unknown_platform_is_refused_with_the_known(tmp_path):
     workspace = make_workspace(tmp_path / "workspace")
-    with pytest.raises(EnvironmentMissing, match="embedded"):
+    with pytest.raises(UsageError, match=r"abacus\nhint: known: .*embedded"):
         make_plan(workspace, target=None, platform="abacus", given={})
+
+
+@pytest.mark.parametrize("alias", ["local", "CPU"])
+def test_a_platform_by_its_alias_is_the_same_plan(planned, alias):
+    (plan, _, _), workspace = planned
+    files.write_yaml(workspace.platform_settings, {})
+    found, _, _ = make_plan(workspace, target=None, platform=alias, given=GIVEN)
+    assert (found["platform"], found["platform_settings"]) == ("embedded", plan["platform_settings"])
 
 
 def test_a_target_that_does_not_parse_is_refused_before_anything_is_read(tmp_path):

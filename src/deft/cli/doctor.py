@@ -37,13 +37,12 @@ def doctor(name: str, workspace: Path, probe: bool, hooks: bool, client: str | N
 
 
 def _machine(name: str, workspace: Path, probe: bool) -> int:
-    from deft.platforms.catalogue import read_catalogue
-    from deft.platforms.registry import platform_named
+    from deft.platforms.registry import canonical_name, platform_named
     from deft.platforms.settings import read_platform_settings
     from deft.preflight.doctor import needed, present, speed
     from deft.versions import component_versions
 
-    name = read_catalogue().find(name).name
+    name = canonical_name(name)
     found = platform_named(name, read_platform_settings(workspace, name))
     checks = needed(found, workspace) + ([speed(found)] if probe else [])
     works = all(check.passed for check in checks)

@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from deft.cli.output import emit
-from deft.cli.steps import carry_out_step, step_text
+from deft.cli.steps import PATH, SHARE, absolute, carry_out_step, step_text
 
-PATH = click.Path(path_type=Path)
 AUTO = "auto"
 TASK_VARIABLES = ("SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX")
 
@@ -28,10 +27,6 @@ def plan_group() -> None:
 
 _output = click.option("--output-dir", type=PATH, required=True, help="The folder of the shards.")
 _shards = click.option("--shards", type=int, help="How many (one for 10,000 images or 100,000 vectors).")
-
-
-def _absolute(path: Path) -> Path:
-    return path.expanduser().resolve()
 
 
 @plan_group.command("embedding")
@@ -52,8 +47,8 @@ def plan_embedding(table: Path, output_dir: Path, **given: Any) -> None:
 
     for name in ("model_path", "statistics_parquet"):
         if given[name] and Path(given[name]).expanduser().exists():
-            given[name] = str(_absolute(Path(given[name])))
-    _plan(EmbeddingShards(_absolute(table), _absolute(output_dir), given))
+            given[name] = str(absolute(Path(given[name])))
+    _plan(EmbeddingShards(absolute(table), absolute(output_dir), given))
 
 
 @plan_group.command("mining")
@@ -64,7 +59,7 @@ def plan_embedding(table: Path, output_dir: Path, **given: Any) -> None:
 @click.option("--metric", "knn_metric", help="cosine, euclidean or manhattan.")
 @click.option("--filter-by-label", help="class, label or none.")
 @click.option("--min-similarity", help="A cosine (0.9), a percentile of the pool (p25), or none.")
-@click.option("--synthetic-share", type=float, help="Largest share of synthetic rows among the mined.")
+@click.option("--synthetic-share", type=SHARE, help="Largest share of synthetic rows among the mined.")
 @_shards
 def plan_mining(targets: Path, pool: Path, output_dir: Path, shards: int | None, **given: Any) -> None:
     """Plan a search for look-alikes: two tables with vectors, of one encoder.
@@ -73,7 +68,7 @@ def plan_mining(targets: Path, pool: Path, output_dir: Path, shards: int | None,
     """
     from deft.steps.shard import MiningShards
 
-    _plan(MiningShards(_absolute(targets), _absolute(pool), _absolute(output_dir), given, shards))
+    _plan(MiningShards(absolute(targets), absolute(pool), absolute(output_dir), given, shards))
 
 
 def _plan(request: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,38 @@ if TYPE_CHECKING:
     from deft.steps.gate import Record, Request
 
 PATH = click.Path(path_type=Path)
-_platform = click.option("--platform", default="embedded", show_default=True, help="Where tool calls run.")
+
+
+class FiniteFloat(click.FloatRange):
+    """A number in a range; click lets NaN into every range, and infinity into an open one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; one that is not finite is refused as one out of range is."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return found
+
+
+SHARE = FiniteFloat(0, 1)
+
+
+def _canonical(_: click.Context, __: click.Parameter, name: str) -> str:
+    """Let a plan hold the platform's own name, whichever alias was typed."""
+    from deft.platforms.registry import canonical_name
+
+    return canonical_name(name)
+
+
+_platform = click.option(
+    "--platform", default="embedded", show_default=True, callback=_canonical, help="Where tool calls run."
+)
 _spec = click.argument("spec", type=PATH)
 _overrides = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
+    """Return the real path: a plan is the same from any folder."""
     return path.expanduser().resolve()
 
 
@@ -58,8 +85,8 @@ def step_text(record: dict[str, Any]) -> str:
 @click.argument("experiment_dir", type=PATH)
 @click.option("--train-config", type=PATH, required=True, help="Training spec: lights and image extension.")
 @click.option("--media-path", type=PATH, required=True, help="Root of the table's image paths.")
-@click.option("--threshold", type=click.FloatRange(min=0), help="Take this threshold (it is swept).")
-@click.option("--min-recall", type=click.FloatRange(0, 1), help="Recall the threshold must keep (1.0).")
+@click.option("--threshold", type=FiniteFloat(min=0), help="Take this threshold (it is swept).")
+@click.option("--min-recall", type=SHARE, help="Recall the threshold must keep (1.0).")
 @click.option("--top-k-per-label", type=click.IntRange(min=1), help="Weakest rows kept of each label (50).")
 @click.option("--output", type=PATH, help="Where rca_results/ goes (the experiment).")
 @_platform
@@ -73,10 +100,10 @@ def analyze_gaps(
     from deft.steps.analyze_gaps import COMPONENTS, GapRequest
 
     request = GapRequest(
-        experiment=_absolute(experiment_dir),
-        train_config=_absolute(train_config),
-        media_path=_absolute(media_path),
-        output=_absolute(output) if output else None,
+        experiment=absolute(experiment_dir),
+        train_config=absolute(train_config),
+        media_path=absolute(media_path),
+        output=absolute(output) if output else None,
         **given,
     )
     record = carry_out_step(request, given["platform"])
@@ -103,7 +130,7 @@ def route(gaps: Path, pool: Path, pregen: bool | None, output: Path) -> None:
     from deft.steps.route import RouteRequest
 
     by_label = None if pregen is None else not pregen
-    record = carry_out_step(RouteRequest(_absolute(gaps), _absolute(pool), _absolute(output), by_label))
+    record = carry_out_step(RouteRequest(absolute(gaps), absolute(pool), absolute(output), by_label))
     following = f"deft mine {record['folder']}/mining_gaps.parquet POOL --output-dir FOLDER"
     _tell({**record, "next": following})
 
@@ -118,7 +145,7 @@ def route(gaps: Path, pool: Path, pregen: bool | None, output: Path) -> None:
 @click.option("--metric", "knn_metric", help="cosine, euclidean or manhattan.")
 @click.option("--filter-by-label", help="class, label or none.")
 @click.option("--min-similarity", help="A cosine (0.9), a percentile of the pool (p25), or none.")
-@click.option("--synthetic-share", type=float, help="Largest share of synthetic rows among the mined.")
+@click.option("--synthetic-share", type=SHARE, help="Largest share of synthetic rows among the mined.")
 @click.option("--index", help="exact, or ivf: by faiss, with its measured recall (exact where below 0.99).")
 @_platform
 def mine(targets: Path, pool: Path, output_dir: Path, platform: str, index: str | None, **given: Any) -> None:
@@ -129,11 +156,11 @@ def mine(targets: Path, pool: Path, output_dir: Path, platform: str, index: str 
     from deft.steps.mine import MiningRequest
 
     if given["encoder_path"] and Path(given["encoder_path"]).expanduser().exists():
-        given["encoder_path"] = str(_absolute(Path(given["encoder_path"])))
+        given["encoder_path"] = str(absolute(Path(given["encoder_path"])))
     request = MiningRequest(
-        targets=_absolute(targets),
-        pool=_absolute(pool),
-        output=_absolute(output_dir),
+        targets=absolute(targets),
+        pool=absolute(pool),
+        output=absolute(output_dir),
         platform=platform,
         given=given,
         index=index,
@@ -151,7 +178,7 @@ def _experiment(spec: Path, overrides: Sequence[str]) -> Experiment:
     added = [change.text for change in changes if change.mode]
     if added:
         raise UsageError("only key=value is taken here", value=added[0], hint="write the key into the spec")
-    return Experiment(_absolute(spec), {change.key: change.value for change in changes})
+    return Experiment(absolute(spec), {change.key: change.value for change in changes})
 
 
 @click.command()

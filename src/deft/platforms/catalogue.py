@@ -58,7 +58,7 @@ class Catalogue:
             if wanted in (platform.name, *platform.aliases):
                 return platform
         known = ", ".join(" = ".join((platform.name, *platform.aliases)) for platform in self.platforms)
-        raise UsageError(f"unknown platform `{name}`; known: {known}")
+        raise UsageError("unknown platform", value=name, hint=f"known: {known}")
 
 
 def read_catalogue() -> Catalogue:

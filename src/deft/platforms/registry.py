@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deft.errors import EnvironmentMissing
 from deft.platforms.base import Platform
+from deft.platforms.catalogue import read_catalogue
 from deft.platforms.docker import DockerPlatform
 from deft.platforms.embedded import EmbeddedPlatform
 from deft.platforms.slurm.platform import SlurmPlatform
@@ -25,13 +25,11 @@ PLATFORMS: dict[str, type[Platform]] = {
 }
 
 
+def canonical_name(name: str) -> str:
+    """Return the name of a platform that is given by name or alias; raises UsageError for an unknown one."""
+    return read_catalogue().find(name).name
+
+
 def platform_named(name: str, settings: Mapping[str, Any] | None = None) -> Platform:
-    """Return the platform of that name with the user's settings of it; an unknown one is refused."""
-    if name not in PLATFORMS:
-        known = ", ".join(sorted(PLATFORMS))
-        raise EnvironmentMissing(
-            f"platform cannot be used (this version runs on: {known})",
-            value=name,
-            hint="deft preflight WORKSPACE --platform embedded",
-        )
-    return PLATFORMS[name](settings)
+    """Return the platform of that name or alias with the user's settings; an unknown one is refused."""
+    return PLATFORMS[canonical_name(name)](settings)

@@ -12,7 +12,7 @@ from typing import Any
 from deft.errors import InputRefused
 from deft.metrics.target import parse_target, sample_size_advice
 from deft.platforms.base import PRECISIONS, Check, Platform
-from deft.platforms.registry import platform_named
+from deft.platforms.registry import canonical_name, platform_named
 from deft.platforms.settings import read_platform_settings
 from deft.preflight.encoder import with_readable_encoder
 from deft.preflight.estimate import estimate
@@ -43,6 +43,7 @@ def make_plan(
     Writes nothing. Raises InputRefused and UsageError for the first thing that does not hold.
     """
     wanted = parse_target(target or DEFAULT_TARGET)
+    platform = canonical_name(platform)
     chosen = read_platform_settings(workspace.root, platform)
     machine = platform_named(platform, chosen)
     inspection = inspect_workspace(workspace)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from deft.platforms.base import ToolCall
 from deft.platforms.registry import platform_named
 from deft.progress import Progress
 from deft.run.evaluation import SCORES, require_every_score
+from deft.schemas import schema, validate
 from deft.workspace.image_columns import resolve_images
 from deft.workspace.layout import RunFolder
 from deft.workspace.pairs import pair_stems
@@ -30,6 +32,12 @@ DRIFT_CONFIDENCE = 1.63  # Kolmogorov–Smirnov, 1 % level: distance times the s
 SMALLEST_DRIFT = 0.1
 MIN_ROWS_FOR_DRIFT = 50
 Record = dict[str, Any]
+WRITE_AGAIN = "--model RUN/best_model.json; deft prepare-inference-spec --results-dir RUN writes it"
+UNCHECKED = {
+    "checkpoint_sha256": "the checkpoint was not verified",
+    "pass_score_quantiles": "drift cannot be noticed",
+}
+"""What a model's record may lack (the original's does), and what is then not known."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +51,55 @@ class Model:
     @classmethod
     def read(cls, path: Path) -> Model:
         """Read `best_model.json` and the spec beside it; a checkpoint that is another is corruption."""
+        record = _read_record(path)
+        _require_checkpoint(record, path)
+        path = path.with_name(RunFolder(path.parent).inference_spec.name)
+        spec = files.read_yaml(path)
+        if not isinstance(spec, dict):
+            raise InputRefused("inference spec is not a mapping of keys", value=path, hint=WRITE_AGAIN)
+        return cls(record, path, ImageLayout.from_spec(spec))
+
+    @property
+    def notes(self) -> list[str]:
+        """Say what could not be checked, because the record lacks what it is checked against."""
+        missing = [name for name in UNCHECKED if name not in self.record]
+        return [f"best_model.json lacks {name}: {UNCHECKED[name]}" for name in missing]
+
+
+def _read_record(path: Path) -> Record:
+    """Read what the user named as a model; anything but a hand-over with a finite threshold is refused."""
+    try:
         record = files.read_json(path)
-        spec = path.with_name(RunFolder(path.parent).inference_spec.name)
-        checkpoint = Path(record["checkpoint"])
-        if not checkpoint.is_file():
-            raise InputRefused("checkpoint of the model is gone", value=checkpoint, hint="deft next RUN")
-        if files.sha256_of_file(checkpoint) != record["checkpoint_sha256"]:
-            raise Corruption("checkpoint is not the one that was handed over", value=checkpoint)
-        return cls(record, spec, ImageLayout.from_spec(files.read_yaml(spec)))
+        if not isinstance(record, dict):
+            raise Corruption("file is not a mapping of keys")
+        missing = [name for name in schema("handoff")["required"] if name not in record]
+        if missing:
+            raise Corruption(f"record lacks {', '.join(missing)}")
+        validate(record, "handoff")
+        if not math.isfinite(record["threshold"]):  # every comparison with NaN passes the part
+            raise Corruption("threshold is not a finite number")
+    except Corruption as fault:  # of a file that a user chose, not of one that deft keeps
+        said = fault.fact if fault.value in (None, path) else f"{fault.fact}: {fault.value}"
+        raise InputRefused(f"not a handed-over model: {said}", value=path, hint=WRITE_AGAIN) from None
+    return cast(Record, record)
+
+
+def _require_checkpoint(record: Record, path: Path) -> None:
+    """Refuse a checkpoint that is gone or another; without its hash it is taken as it is."""
+    checkpoint = Path(record["checkpoint"])
+    if not checkpoint.is_file():
+        raise InputRefused(
+            "checkpoint of the model is gone",
+            value=checkpoint,
+            hint=f"put it back, or write where it is now as `checkpoint` into {path}",
+        )
+    recorded = record.get("checkpoint_sha256")
+    if recorded is not None and files.sha256_of_file(checkpoint) != recorded:
+        raise Corruption(
+            "checkpoint is not the one that was handed over",
+            value=checkpoint,
+            hint="restore it from a backup; deft audit RUN names what else has changed",
+        )
 
 
 def score_table(
@@ -72,6 +121,7 @@ def score_table(
         "threshold": threshold,
         "scores": str(output),
         "drift": drift(scored["siamese_score"].to_numpy(), model.record),
+        "notes": model.notes,
     }
 
 
@@ -114,6 +164,7 @@ def _infer(table: Path, images: Path, model: Model, platform: str, progress: Pro
         action="inference",
         spec=model.spec,
         overrides={
+            "inference.checkpoint": model.record["checkpoint"],
             "inference.results_dir": results,
             "dataset.classify.batch_size": min(BATCH_SIZE, rows),
             "dataset.classify.infer_dataset.csv_path": table,
@@ -137,7 +188,7 @@ def drift(scores: Floats, model: Record) -> Record:
     defects is no drift. It warns above the 1 % level and only from a distance that matters.
     """
     threshold = float(model["threshold"])
-    expected = np.asarray(model["pass_score_quantiles"])
+    expected = np.asarray(model.get("pass_score_quantiles", []), dtype=float)
     expected = expected[expected <= threshold]
     accepted = np.sort(scores[scores <= threshold])
     if len(accepted) < MIN_ROWS_FOR_DRIFT or len(expected) < 2:

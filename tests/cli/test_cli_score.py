@@ -59,6 +59,26 @@ def test_a_model_that_is_not_there_is_refused(finished, tmp_path, say):
     assert "best_model.json" in said.err
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", "a,b\n1,2\n"])
+def test_a_file_that_is_no_model_is_an_input_that_is_refused(finished, tmp_path, say, content):
+    wrong = files.write_text(tmp_path / "labels.csv", content)
+    said = say("score", finished.workspace.kpi_table, "--model", wrong)
+    assert (said.code, said.record["error"]["value"]) == (3, str(wrong))
+    assert "best_model.json" in said.record["error"]["hint"]
+
+
+def test_a_person_reads_what_could_not_be_checked(finished, model, tmp_path, say, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    record = files.read_json(model)
+    del record["checkpoint_sha256"]
+    shutil.copy(finished.inference_spec, tmp_path)
+    bare = files.write_json(tmp_path / "best_model.json", record)
+    workspace = finished.workspace
+    words = ("--model", bare, "--images-dir", workspace.images, "--output", tmp_path / "scores.csv")
+    lines = say("score", workspace.kpi_table, *words).out.splitlines()
+    assert lines[-1] == "note: best_model.json lacks checkpoint_sha256: the checkpoint was not verified"
+
+
 def test_a_person_reads_the_verdicts_and_the_warning(finished, model, tmp_path, say, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     warned = {"distance": 0.4, "warning": "scores have drifted", "rows": 60}

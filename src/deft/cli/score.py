@@ -43,4 +43,4 @@ def _text(record: dict[str, Any]) -> str:
     lines.append(f"scores and verdicts: {record['scores']}")
     if record["drift"]["warning"]:
         lines.append(f"warning: {record['drift']['warning']}")
-    return "\n".join(lines)
+    return "\n".join(lines + [f"note: {note}" for note in record["notes"]])

@@ -103,6 +103,14 @@ def test_images_that_are_not_there_are_refused_before_anything_is_planned(words,
     assert record["error"]["hint"] == "check --media-path"
 
 
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "- a\n", ""])
+def test_a_training_spec_that_is_no_mapping_is_refused_by_name(words, capsys, tmp_path, content):
+    words[3] = files.write_text(tmp_path / "labels.csv", content)
+    code, record = run_deft(capsys, *words)
+    assert (code, record["error"]["value"]) == (3, str(words[3]))
+    assert record["error"]["hint"].startswith("--train-config SPEC.yaml")
+
+
 def test_a_label_that_is_PASS_but_for_its_case_is_refused(words, capsys, tmp_path):
     table = tmp_path / "experiment/inference/inference.csv"
     table.write_text(table.read_text().replace(",PASS,", ",Pass,", 1))

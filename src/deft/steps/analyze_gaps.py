@@ -134,12 +134,22 @@ class GapRequest:
             normalise_label(str(label))
         has_goldens = "golden_path" in table
         goldens = table["golden_path"] if has_goldens else table["input_path"]
-        layout = ImageLayout.from_spec(files.read_yaml(self.train_config))
-        components = component_table(table.assign(golden_path=goldens), self.media_path, layout)
+        components = component_table(table.assign(golden_path=goldens), self.media_path, self._layout())
         there = [
             path if has_goldens and Path(path).is_file() else "" for path in components["golden_filepath"]
         ]
         return components.assign(golden_filepath=there)
+
+    def _layout(self) -> ImageLayout:
+        """Return how images are named; a file that is no spec is refused."""
+        spec = files.read_yaml(self.train_config)
+        if not isinstance(spec, dict):
+            raise InputRefused(
+                "training spec is not a mapping of keys",
+                value=self.train_config,
+                hint="--train-config SPEC.yaml, the spec that the model was trained on",
+            )
+        return ImageLayout.from_spec(spec)
 
     def _require_images(self) -> None:
         components = self._components()

@@ -59,8 +59,20 @@ WRITES = (
 )
 
 
+class Settled:
+    """A request whose every setting stands with its source."""
+
+    @property
+    def settings(self) -> Settings:
+        """Return every setting with its source."""
+        raise NotImplementedError
+
+    def _value(self, name: str) -> Any:
+        return self.settings[name]["value"]
+
+
 @dataclass(frozen=True)
-class MiningRequest:
+class MiningRequest(Settled):
     """Weak samples, the pool to search, and what the user said about how (`given`, by setting)."""
 
     targets: Path
@@ -86,9 +98,6 @@ class MiningRequest:
         if index["value"] not in (EXACT, IVF):
             raise UsageError("unknown index", value=self.index, hint=f"{EXACT} or {IVF}")
         return {**{name: settled[name] for name in (*OPTIONS, "num_gpus")}, "index": index}
-
-    def _value(self, name: str) -> Any:
-        return self.settings[name]["value"]
 
     def step(self) -> Step:
         """Check both tables and that a search can find anything, and say what would happen."""

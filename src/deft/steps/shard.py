@@ -29,7 +29,7 @@ from deft.shards.reduce import clear_up, require_verified
 from deft.shards.work import EMBEDDING as EMBEDDING_WORK
 from deft.shards.work import MINING
 from deft.steps.gate import APPROVAL, Record, Step, require_files
-from deft.steps.mine import MINING_SPEC, OPTIONS, MiningRequest, mining_spec, write_selection
+from deft.steps.mine import MINING_SPEC, OPTIONS, MiningRequest, Settled, mining_spec, write_selection
 from deft.steps.mining_tables import MiningTable
 from deft.tools.image_embeddings import ImageEmbeddingsConfig
 from deft.workspace.layout import Workspace
@@ -42,7 +42,7 @@ RULE_OPTIONS = {name: option for name, option in OPTIONS.items() if name not in 
 
 
 @dataclass(frozen=True)
-class EmbeddingShards:
+class EmbeddingShards(Settled):
     """A table of images to embed in shards; `given` by setting, None where the user said nothing."""
 
     table: Path
@@ -72,9 +72,6 @@ class EmbeddingShards:
         if statistics is not None:
             chosen["statistics_parquet"] = {"value": str(statistics), "source": USER}
         return {**_fixed(work=EMBEDDING_WORK, input=str(self.table)), **chosen}
-
-    def _value(self, name: str) -> Any:
-        return self.settings[name]["value"]
 
     def step(self) -> Step:
         """Check the table, the encoder and the weights, and say what would happen."""
@@ -112,7 +109,7 @@ class EmbeddingShards:
 
 
 @dataclass(frozen=True)
-class MiningShards:
+class MiningShards(Settled):
     """Targets and a pool with vectors, to be searched in shards; `given` by setting."""
 
     targets: Path
@@ -136,9 +133,6 @@ class MiningShards:
         shards = {"value": count, "source": DEFAULT if self.shards is None else USER}
         sides = _fixed(work=MINING, targets=str(self.targets), pool=str(self.pool))
         return {**sides, **rule, "shards": shards}
-
-    def _value(self, name: str) -> Any:
-        return self.settings[name]["value"]
 
     def step(self) -> Step:
         """Check both tables and that a search can find anything, and say what would happen."""

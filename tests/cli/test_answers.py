@@ -12,7 +12,7 @@ import pytest
 
 from deft import files
 from deft.cli.answers import ANSWER_BYTES, answer, answer_text, find_run, unfinished
-from deft.errors import StateConflict
+from deft.errors import InputRefused, StateConflict
 from deft.loop import run_loop
 from deft.run.lock import RunLock
 from deft.run.log import LoopLog
@@ -47,6 +47,22 @@ def test_a_finished_run_answers_with_its_figures_and_where_they_are(finished):
     assert Path(record["model"]).is_file()
     assert record["next"] == f"deft report {finished.root}"
     assert record["log"][-1].startswith("iter2 loop_stop: ")
+
+
+def test_a_person_never_reads_the_rate_at_full_recall_alone():
+    record = {
+        "status": "complete",
+        "run": "/w/results/run_1",
+        "log": [],
+        "far_pct": 100 * 2 / 15,
+        "far_at_99_5_pct": 0.0833,
+        "report": "/w/results/run_1/report.html",
+        "next": "deft report /w/results/run_1",
+    }
+    lines = answer_text(record).splitlines()
+    assert "FAR 13.3 % at 100 % recall, 0.0833 % at 99.5 %" in lines
+    assert "report: /w/results/run_1/report.html" in lines
+    assert not any("far pct" in line for line in lines)
 
 
 def test_a_new_run_is_stopped_and_is_started_by_the_next_command(tmp_path, monkeypatch):
@@ -171,6 +187,15 @@ def test_a_workspace_without_a_run_says_how_to_get_one(tmp_path):
     with pytest.raises(StateConflict, match="no run yet") as caught:
         find_run(folder)
     assert shlex.split(caught.value.hint) == ["deft", "preflight", str(folder)]
+
+
+def test_a_place_that_is_none_or_a_file_is_not_called_a_workspace(tmp_path):
+    with pytest.raises(InputRefused, match="folder does not exist") as caught:
+        find_run(tmp_path / "nope")
+    assert caught.value.hint.startswith("name a workspace")
+    table = files.write_text(tmp_path / "labels.csv", "a,b\n")
+    with pytest.raises(InputRefused, match="a file stands where a folder is wanted"):
+        find_run(table)
 
 
 def test_the_newest_run_with_work_left_is_the_unfinished_one(finished, tmp_path, monkeypatch):

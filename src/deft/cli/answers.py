@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from deft.errors import DeftError, StateConflict
+from deft.errors import DeftError, InputRefused, StateConflict
 from deft.run.lock import holder
 from deft.run.log import read
 from deft.run.spot_check import VERDICTS, awaits_eyes, rca_folder, samples
@@ -27,6 +27,9 @@ QUOTES = ("log", "progress", "images", "error")
 def find_run(path: Path) -> RunFolder:
     """Return the run at a path: a run folder, or the newest run of a workspace."""
     found = path.expanduser().resolve()
+    if not found.is_dir():
+        fact = "a file stands where a folder is wanted" if found.exists() else "folder does not exist"
+        raise InputRefused(fact, value=found, hint="name a workspace, or a run_* folder of its results")
     if RUN_NAME.fullmatch(found.name) and (found / "plan.json").is_file():
         return RunFolder(found)
     runs = [run for run in Workspace.at(found).runs() if run.plan.is_file()]
@@ -169,9 +172,12 @@ def _leave_run(record: Record) -> Record:
 def answer_text(record: Record) -> str:
     """Return the answer for a person."""
     lines = [f"{record['status']}: {record.get('run', '')}", *(f"  {line}" for line in record["log"])]
-    for name in ("progress", "look_at", "error", "stop_reason", "best", "far_pct", "report"):
+    for name in ("progress", "look_at", "error", "stop_reason", "best"):
         if record.get(name) not in (None, {}, ""):
             lines.append(f"{name.replace('_', ' ')}: {_text(record[name])}")
+    if "far_pct" in record:  # never alone: one defect decides the figure at full recall
+        full, near = record["far_pct"], record["far_at_99_5_pct"]
+        lines += [f"FAR {full:.3g} % at 100 % recall, {near:.3g} % at 99.5 %", f"report: {record['report']}"]
     return "\n".join([*lines, f"next: {record['next']}"])
 
 

@@ -179,3 +179,10 @@ def test_fresh_does_not_pull_the_floor_from_under_a_run_at_work(drawn, stub, run
         said = demo(say, place, "--fresh")
         assert (said.code, said.record["error"]["hint"]) == (4, f"deft stop {run.root}")
         assert tree(place) == before
+
+
+def test_a_seed_below_nothing_is_a_usage_error_before_anything_is_drawn(place, say):
+    said = say("demo", "--workspace", place, "--seed", -1)
+    assert said.code == 2
+    assert "--seed" in said.record["error"]["fact"]
+    assert not place.exists()

@@ -22,7 +22,13 @@ QUICK = {"max_iterations": 1}
 )
 @click.option("--fresh", is_flag=True, help="Draw and run again from nothing.")
 @click.option("--quick", is_flag=True, help="A third of the boards and one iteration.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the boards and the training.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the boards and the training.",
+)
 def demo(workspace: Path, fresh: bool, quick: bool, seed: int) -> None:
     """Draw boards, run the whole loop on this machine, and show what it gained.
 

@@ -21,12 +21,12 @@ import os
 
 
 class DeftError(Exception):
-    """State a fact, the value that was received and the command that helps."""
+    """State a fact, the value that was received and the command that helps (None: the fact says it all)."""
 
     exit_code = 1
 
-    def __init__(self, fact: str, *, value: object = None, hint: str = "") -> None:
-        self.fact, self.value, self.hint = fact, value, hint
+    def __init__(self, fact: str, *, value: object = None, hint: str | None = "") -> None:
+        self.fact, self.value, self.hint, self.says_all = fact, value, hint or "", hint is None
         super().__init__(self.message())
 
     def message(self) -> str:

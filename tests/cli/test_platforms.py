@@ -54,13 +54,14 @@ def test_the_embedded_platform_needs_no_credential(capsys: pytest.CaptureFixture
     assert (record["required_credentials"], record["credential_groups"]) == ([], [])
 
 
-def test_an_unknown_platform_is_the_value_and_the_known_ones_are_the_hint(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["list-tao-platforms", "--platform", "lepton"]) == 2
-    error = json.loads(capsys.readouterr().out)["error"]
-    assert (error["fact"], error["value"]) == ("unknown platform", "lepton")
-    assert "kubernetes = k8s = local-k8s" in error["hint"]
+def test_an_unknown_platform_is_one_line_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list-tao-platforms", "--platform", "lepton", "--format", "text"]) == 2
+    printed = capsys.readouterr()
+    error = json.loads(printed.out)["error"]
+    assert len(printed.err.splitlines()) == 1
+    assert (error["value"], error["hint"]) == ("lepton", "")
+    assert error["fact"].startswith("unknown platform (known: ")
+    assert "kubernetes = k8s = local-k8s" in error["fact"]
 
 
 def test_a_pinned_image_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,5 +35,5 @@ def test_a_description_says_how_to_get_a_credential() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="unknown platform: moon\nhint: known: embedded = local = cpu, "):
+    with pytest.raises(UsageError, match=r"^unknown platform \(known: embedded = local = cpu, .*\): moon$"):
         read_catalogue().find("moon")

@@ -35,6 +35,22 @@ def test_a_folder_names_itself_or_its_newest_analysis(finished, analysis, tmp_pa
     assert newest_analysis(tmp_path) is None
 
 
+def test_an_analysis_of_a_copied_workspace_shows_the_pictures_of_the_copy(finished, analysis, tmp_path):
+    copy = shutil.copytree(finished.workspace.root, tmp_path / "copy")
+    found = Analysis.of(copy / analysis.relative_to(finished.workspace.root))
+    assert len(found.weak) == len(Analysis.of(analysis).weak)
+    assert all(path.startswith(f"{copy}/") for path in found.weak["filepath"])
+
+
+def test_an_analysis_of_a_copied_run_alone_shows_the_pictures_where_they_are(finished, analysis, tmp_path):
+    copy = shutil.copytree(finished.root, tmp_path / "results" / finished.root.name)
+    (tmp_path / "kpi").mkdir()
+    shutil.copy(finished.workspace.kpi_table, tmp_path / "kpi")
+    shutil.copytree(finished.workspace.specs, tmp_path / "specs")
+    found = Analysis.of(copy / analysis.relative_to(finished.root))
+    assert set(found.weak["filepath"]) == set(Analysis.of(analysis).weak["filepath"])
+
+
 def test_labels_are_spelled_as_tables_spell_them_with_pass_first(analysis):
     rows = per_label(Analysis.of(analysis))
     assert [row["label"] for row in rows] == ["PASS", "bridge", "missing", "shift"]

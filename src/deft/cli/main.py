@@ -98,7 +98,7 @@ def _exit_code(result: object) -> int:
 
 
 def _report(error: DeftError, arguments: Sequence[str]) -> int:
-    if not error.hint:
+    if not (error.hint or error.says_all):
         error.hint = _hint_of_family(error, arguments)
     emit_error(error, as_json="--json" in arguments or not sys.stdout.isatty())
     return error.exit_code

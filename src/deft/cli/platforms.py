@@ -18,7 +18,7 @@ from deft.cli.output import say
 def list_tao_platforms(skill_bank: Path | None, name: str | None, style: str) -> None:
     """Name the platforms, or one platform's credentials (by name only) and checks.
 
-    An unknown platform ends with exit code 2, and the hint names the known ones.
+    An unknown platform is one line with the known ones and exit code 2.
     """
     from deft.platforms.catalogue import describe_platform, list_platforms, read_catalogue
 

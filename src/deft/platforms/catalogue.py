@@ -58,7 +58,7 @@ class Catalogue:
             if wanted in (platform.name, *platform.aliases):
                 return platform
         known = ", ".join(" = ".join((platform.name, *platform.aliases)) for platform in self.platforms)
-        raise UsageError("unknown platform", value=name, hint=f"known: {known}")
+        raise UsageError(f"unknown platform (known: {known})", value=name, hint=None)
 
 
 def read_catalogue() -> Catalogue:

@@ -60,8 +60,7 @@ class RunFacts:
 
     def place(self, recorded: str) -> Path:
         """Return a recorded path where it is now: run and workspace may have been moved, or the run alone."""
-        moved = Places.of(self.run, self.plan).found(recorded)
-        return moved if moved.exists() else Path(recorded)
+        return Places.of(self.run, self.plan).existing(recorded)
 
     def scores(self, phase: str) -> pd.DataFrame:
         """Return the scored KPI table of a phase."""

@@ -13,7 +13,9 @@ from markupsafe import Markup
 from deft import files
 from deft.run.by_hand import guarding_run
 from deft.run.log import read
+from deft.run.places import Places
 from deft.run.spot_check import ANSWERS, SAMPLES, VERDICTS, rca_folder
+from deft.run.state import read_plan
 from deft.stages.rca import SPEC
 from deft.workspace.components import join_gaps, kpi_components
 from deft.workspace.layout import RunFolder
@@ -104,7 +106,9 @@ def _components(folder: Path, run: RunFolder | None) -> pd.DataFrame:
         return files.read_parquet(joined)
     gaps = files.read_parquet(folder / GAPS, required=("filepath", "label", "siamese_score", "weakness"))
     if run is not None:
-        return join_gaps(gaps, kpi_components(run.workspace))
+        places = Places.of(run, read_plan(run))
+        here = [str(places.existing(path)) for path in gaps["filepath"]]
+        return join_gaps(gaps.assign(filepath=here), kpi_components(run.workspace))
     return gaps.assign(component_id=["/".join(Path(str(path)).parts[-3:]) for path in gaps["filepath"]])
 
 

@@ -37,6 +37,11 @@ class Places:
             return self.run.workspace.root / path.relative_to(self.recorded_workspace)
         return path
 
+    def existing(self, recorded: str | Path) -> Path:
+        """Return where a recorded path is now; as it was recorded where a copy does not hold it."""
+        found = self.found(recorded)
+        return found if found.exists() else Path(recorded)
+
     def recorded(self, found: Path) -> str:
         """Return the name under which a path of this run folder was recorded."""
         return str(self.recorded_run / found.relative_to(self.run.root))

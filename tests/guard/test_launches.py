@@ -115,9 +115,15 @@ def test_python_options_in_front_of_a_script_are_refused() -> None:
 # --- bounds ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(60)  # the client lets a call through whose hook it had to end
 @pytest.mark.parametrize(
     "command",
-    ["(" * 900, "a;" * 30000, "$(" * 4000, "eval " * 8000, "{" * 60000, "ls " + "a" * 70000],
+    [
+        *("(" * 900, "a;" * 30000, "$(" * 4000, "eval " * 8000, "{" * 60000, "ls " + "a" * 70000),
+        "[[ " + "a && " * 9000 + "docker run x",
+        "x=1; docker " + "$x " * 15000,
+        "docker " + "a " * 30000,
+    ],
 )
 def test_what_is_too_much_is_refused_and_soon(command: str) -> None:
     assert refusal_of(command)

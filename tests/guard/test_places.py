@@ -38,8 +38,23 @@ def guarded(path: Path, plan: dict[str, Any] | None = None, plugin: str = "/plug
         ".claude/settings.local.json",
         ".claude/hooks/x.py",
         ".claude/plugins/x/hooks.json",
+        ".claude/commands/x.md",
+        ".claude.json",
+        ".mcp.json",
         ".git/hooks/pre-commit",
         ".git/config",
+        ".git/info/attributes",
+        ".git/modules/x/config",
+        ".gitconfig",
+        ".config/git/config",
+        ".pre-commit-config.yaml",
+        ".husky/pre-commit",
+        ".envrc",
+        ".ssh/authorized_keys",
+        ".kube/config",
+        ".docker/config.json",
+        ".venv/lib/python3.11/site-packages/sitecustomize.py",
+        "bare.git/HEAD",
         ".bashrc",
         ".zshenv",
         ".profile",
@@ -57,6 +72,10 @@ def test_records_results_and_what_steers_commands_are_guarded(tmp_path: Path, na
         f"{RUN}/iter1_summary.md",
         f"{RUN}/baseline_summary.md",
         f"{STEP}/RCA_Report.md",
+        ".claude/plans/x.md",
+        ".claude/projects/x/memory/notes.md",
+        ".git/COMMIT_EDITMSG",
+        "config",
         "notes.md",
         "src/train.py",
         "kpi/testing_set.csv",
@@ -65,6 +84,33 @@ def test_records_results_and_what_steers_commands_are_guarded(tmp_path: Path, na
 )
 def test_prose_and_files_of_one_s_own_are_not(tmp_path: Path, name: str) -> None:
     assert not guarded(tmp_path / name)
+
+
+@pytest.mark.parametrize("path", ["/etc/ld.so.preload", "/usr/bin/env", "/usr/local/bin/new", "/bin/sh"])
+def test_what_belongs_to_the_system_is_guarded(path: str) -> None:
+    assert guarded(Path(path))
+
+
+def test_the_private_environment_of_deft_is_guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert guarded(tmp_path / "deft" / "env-1" / "bin" / "python")
+    assert not guarded(tmp_path / "other" / "x.py")
+
+
+def test_a_program_and_whatever_comes_into_a_folder_of_programs_are_guarded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin")
+    assert guarded(tmp_path / "bin" / "ls")
+    for name, mode in (("tool", 0o755), ("notes.md", 0o755), ("plain.sh", 0o644)):
+        (tmp_path / name).touch(mode)
+    assert [name for name in ("tool", "notes.md", "plain.sh") if guarded(tmp_path / name)] == ["tool"]
+
+
+def test_the_settings_of_a_bare_repository_are_guarded(tmp_path: Path) -> None:
+    assert not guarded(tmp_path / "config")
+    (tmp_path / "HEAD").touch()
+    assert guarded(tmp_path / "config")
 
 
 def test_plans_approvals_and_the_key_are_guarded() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from deft.guard import approval
 from deft.guard.events import BadEvent
 from deft.guard.launches import Refused
-from deft.guard.tool_calls import ToolCall, calls_preflight
+from deft.guard.tool_calls import READING_TOOLS, ToolCall, calls_preflight
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SESSION = "s-1"
@@ -175,6 +176,11 @@ def test_after_approval_only_few_and_plain_commands_do(approved: dict[str, Any],
         ({"command": "docker run x"}, False),
         ({"args": ["ls", "docker run x"]}, False),
         ({"nested": [{"script": "python3 x.py"}]}, False),
+        ({"commandLine": "docker run x"}, False),
+        ({"program": "docker run x"}, False),
+        ({"arguments": ["docker run x"]}, False),
+        ({"input": "docker run x"}, False),
+        ({"sourceCode": "docker run x"}, False),
         ({"path": "/tmp/notes.md"}, True),
         ({"path": "/ws/results/run_20260102_030405/deft_state.json"}, False),
     ],
@@ -183,6 +189,23 @@ def test_other_servers_tools_are_judged_by_what_they_are_given(
     approved: dict[str, Any], given: dict[str, Any], passes: bool
 ) -> None:
     assert refused("mcp__some__tool", given) is not passes
+
+
+@pytest.mark.parametrize("tool", ["REPL", "PowerShell", "SomeToolOfTomorrow"])
+def test_a_tool_that_is_new_here_is_judged_as_those_of_other_servers(
+    approved: dict[str, Any], tool: str
+) -> None:
+    assert refused(tool, {"code": "docker run x"})
+    assert refused(tool, {"path": "/ws/results/run_20260102_030405/deft_state.json"})
+    assert not refused(tool, {"code": "ls"})
+
+
+def test_the_tools_that_only_read_are_those_that_the_hook_is_not_asked_about(waiting: dict[str, Any]) -> None:
+    entries = json.loads((REPOSITORY / "hooks" / "hooks.json").read_text())["hooks"]["PreToolUse"]
+    (left_out,) = {entry["matcher"] for entry in entries if entry["matcher"].startswith("^(?!(")}
+    names = left_out.removeprefix("^(?!(").removesuffix(")$)").split("|")
+    assert sorted(names) == sorted(READING_TOOLS.pattern.split("|"))
+    assert not any(refused(name, {"command": "docker run x"}) for name in names)
 
 
 @pytest.mark.parametrize("tool", ["CronCreate", "ScheduleWakeup"])

@@ -72,5 +72,5 @@ def test_a_variable_with_one_plain_value_is_known(
 ) -> None:
     monkeypatch.setenv("HOME", "/home-of-tests")
     read = Script(script)
-    argument = next(command.words[1] for command in read.commands if len(command.words) > 1)
-    assert resolved(argument, read).literal() == text
+    command = next(command for command in read.commands if len(command.words) > 1)
+    assert resolved(command.words[1], read, command).literal() == text

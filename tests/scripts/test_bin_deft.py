@@ -123,6 +123,19 @@ def test_a_link_to_it_works_from_anywhere(checkout: Path, machine: dict[str, str
     assert done.stdout == f"/|{checkout}/src|next\n"
 
 
+def test_what_lies_in_the_current_folder_is_not_what_runs(
+    checkout: Path, machine: dict[str, str], tmp_path: Path
+) -> None:
+    machine["DEFT_PYTHON"] = sys.executable
+    here = tmp_path / "here"
+    for name in ("deft/__main__.py", "os.py", "click.py"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text("raise SystemExit('what lay here ran')", encoding="utf-8")
+    program = checkout / "src" / "deft" / "__main__.py"
+    program.write_text(f"import click\n{PROGRAM}", encoding="utf-8")
+    assert deft(checkout, machine, "next", cwd=here).stdout == f"{here}|{checkout}/src|next\n"
+
+
 def test_deft_python_is_used_as_it_is(checkout: Path, machine: dict[str, str]) -> None:
     machine["DEFT_PYTHON"] = sys.executable
     assert deft(checkout, machine, "next").stdout.endswith(f"{checkout}/src|next\n")

@@ -81,15 +81,17 @@ class Judge:
         for name in script.loops:
             if not is_free_name(name):
                 raise Refused("it sets {}, which other commands obey".format(name))
+        if script.repeats and any(_changes_folder(command) for command in script.commands):
+            self.folders = []  # the second round begins where the first has ended
         for command in script.commands:
             self.judge_command(command, script, within)
 
     def judge_command(self, command: Command, script: Script, within: bool) -> None:
         self.judge_assignments(command)
         for operator, target in command.redirections:
-            _judge_redirection(operator, resolved(target, script))
+            _judge_redirection(operator, resolved(target, script, command))
         if command.words:
-            arguments = [resolved(word, script) for word in command.words[1:]]
+            arguments = [resolved(word, script, command) for word in command.words[1:]]
             self.judge_words(command.words[0], arguments, command.certain and not within)
 
     def judge_assignments(self, command: Command) -> None:
@@ -178,7 +180,8 @@ class Judge:
         if target is None or target.startswith("-") or not self.folders:
             self.folders = []
             return
-        reached = [os.path.join(folder, os.path.expanduser(target)) for folder in self.folders]
+        there = os.path.expanduser(target)
+        reached = [os.path.normpath(os.path.join(folder, there)) for folder in self.folders]
         sure = certain and all(os.path.isdir(folder) for folder in reached)
         self.folders = reached if sure else self.folders + reached
         if len(self.folders) > MAX_FOLDERS:
@@ -224,6 +227,10 @@ class Judge:
         self.folders = folders if name != "eval" or folders == self.folders else []
 
 
+def _changes_folder(command: Command) -> bool:
+    return any(word.literal() == "cd" for word in command.words)
+
+
 def _called(name: str, arguments: list[Word]) -> str:
     shown = " ".join([name, *(word.shown() for word in arguments[:2])])
     return "".join(character if character.isprintable() else "?" for character in shown)[:80]
@@ -236,6 +243,8 @@ def _behind(name: str, arguments: list[Word]) -> list[Word]:
     while rest and (rest[0].start() or "").startswith("-"):
         option = rest[0].literal() or ""
         if re.fullmatch(valued, option):
+            if [word.literal() for word in rest[1:2]] in ([], [None]):
+                raise Refused("only the shell would know the value of {} {}".format(name, option), name)
             _require_inert(option, rest[1:2])
             rest = rest[1:]
         elif not re.fullmatch(flags, option):

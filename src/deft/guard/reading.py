@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from deft.guard.arguments import is_number, is_one_of, listing, options_of, stays_one_word, without
 from deft.guard.shell_words import Word
 from deft.guard.variables import is_free_name
 
@@ -25,28 +26,31 @@ def _names(text: str) -> frozenset[str]:
 ANY_ARGUMENTS = _names(
     "ls dir cat tac nl head tail wc grep egrep fgrep cut tr paste join comm cmp diff stat du df realpath "
     "readlink basename dirname echo pwd true false : id whoami groups uname nproc free uptime lscpu lsblk "
-    "md5sum sha1sum sha256sum sha512sum cksum base64 strings od hexdump rev fold expand column seq jq zcat "
-    "ps pgrep lspci lsmod which type sleep wait sinfo squeue sacct sprio help"
+    "md5sum sha1sum sha256sum sha512sum cksum strings od hexdump rev fold expand column seq jq zcat "
+    "ps pgrep lspci lsmod which type sleep sinfo squeue sacct sstat sprio help who last cal numfmt expr"
 )
 VERSION_OF = _names(
-    "python python3 docker podman kubectl git nvcc node npm gcc make cmake bash sbatch srun rg jq helm "
-    "claude apptainer singularity pip pip3 conda uv java go"
+    "python python3 python3.11 python3.12 python3.13 docker podman kubectl git nvcc node npm gcc make cmake "
+    "bash sbatch srun rg jq helm claude apptainer singularity pip pip3 conda uv java go"
 )
-FIND_ACTS = ("-exec", "-execdir", "-ok", "-okdir", "-delete", "-fprint", "-fprint0", "-fprintf", "-fls")
+SHORT_VERSION = _names("python python3 node npm")
+FIND_ACTS = ("-execdir", "-ok", "-okdir", "-delete", "-fprint", "-fprint0", "-fprintf", "-fls")
 DOCKER_READS = _names(
     "ps images inspect info version logs top port stats history diff "
     "image/inspect image/ls image/list image/history container/ls container/list container/inspect "
-    "container/logs container/top volume/ls volume/inspect network/ls network/inspect compose/ps compose/ls "
-    "system/df system/info"
+    "container/logs container/top volume/ls volume/inspect network/ls network/inspect "
+    "compose/ps compose/ls compose/logs system/df system/info context/ls manifest/inspect"
 )
 KUBECTL_READS = _names("get describe logs top version explain api-resources api-versions cluster-info")
 KUBECTL_OPTIONS = re.compile(
-    r"-(?:[nolAw]|[no]=?[\w.=,\[\]{}@/*'\"$-]+)|--(?:namespace|output|selector|field-selector|all-namespaces|"
-    r"all-containers|tail|since|container|show-labels|no-headers|sort-by|limit|client|context|previous)(?:=.*)?"
+    r"-(?:[nolAwcf]|[no]=?[\w.=,\[\]{}@/*'\"$-]+)|--(?:namespace|output|selector|field-selector|all-namespaces|"
+    r"all-containers|tail|since|container|show-labels|no-headers|sort-by|limit|client|context|previous|follow|"
+    r"watch)(?:=.*)?"
 )
+KUBECTL_BEFORE = re.compile(r"-n|--namespace|--context|--(?:namespace|context)=[\w.@:/-]+")
 GIT_READS = _names(
     "status log diff show rev-parse ls-files ls-tree blame describe shortlog rev-list name-rev merge-base "
-    "diff-tree count-objects"
+    "diff-tree count-objects grep"
 )
 GIT_LISTS = {
     "branch": ("-a", "-r", "-v", "-vv", "--list", "--all", "--show-current", "--verbose", "--remotes"),
@@ -56,12 +60,26 @@ GIT_LISTS = {
     "worktree": ("list",),
     "reflog": ("-5", "-10", "-20"),
 }
+GIT_SHOWS = {
+    "config": re.compile(r"(?:--list|-l|--get(?: [\w.-]+)?)"),
+    "cat-file": re.compile(r"-[ptse] [\w.:/^~@{}-]+"),
+    "remote": re.compile(r"get-url [\w.-]+"),
+    "reflog": re.compile(r"(?:show )?-n ?[0-9]+|-n ?[0-9]+|show"),
+}
 GIT_BEFORE = ("--no-pager", "--no-optional-locks", "--literal-pathspecs")
 NVIDIA_SMI = re.compile(
     r"-[Lqxdilhm]|-i=?\d+|--(?:query-[a-z-]+|format|id|list-gpus|query|help|version)(?:=.*)?|topo|\d+|[A-Z_,]+"
 )
-SED_PRINTS = re.compile(r"(?:/[^/\\\n]*/|[0-9$]+(?:,[0-9$+]+)?)p(?:;[0-9$]+(?:,[0-9$+]+)?p)*")
-AWK_ACTS = ("system", "|", ">", "getline", "@", "\\\n")
+# In brackets a slash ends the pattern for one sed and not for another.
+_SED_TEXT = r"(?:[^/\\\n\[]|\\[^\n]|\[[^\]/\n\\]+\])*"
+_SED_PLACE = r"(?:[0-9]+|\$|/" + _SED_TEXT + "/)"
+_SED_PLACES = _SED_PLACE + r"(?:,\+?" + _SED_PLACE + ")?"
+SED_PRINTS = re.compile(
+    "{0}[pd](?:;{0}[pd])*|{1}q|s/{2}/{2}/[gIp0-9]*".format(_SED_PLACES, _SED_PLACE, _SED_TEXT)
+)
+SED_OPTIONS = re.compile("-[nEr]+")
+AWK_ACTS = ("system", "|", "getline", "@", "\\\n")
+AWK_VALUE = re.compile(r"[A-Za-z_]\w*=[\w./:@%+,=-]*")
 DATE_SHOWS = re.compile(r"\+.*|-[uR]|-I\w*|-d.*|--(?:utc|iso-8601|date|rfc).*|[^-0-9].*", re.DOTALL)
 TEXTS_ONLY = re.compile(r"%%|%-?[0-9]*(?:\.[0-9]+)?[sb]")
 ARITHMETIC_TESTS = _names("-eq -ne -lt -le -gt -ge")
@@ -73,7 +91,10 @@ def only_reads(name: str, arguments: list[Word]) -> bool:
     """Say whether a command of this name with these arguments has no effect but what it prints."""
     if name in ANY_ARGUMENTS:
         return True
-    if name in VERSION_OF and [word.literal() for word in arguments] == ["--version"]:
+    given = [word.literal() for word in arguments]
+    if name in VERSION_OF and (
+        given == ["--version"] or (given in (["-V"], ["-v"]) and name in SHORT_VERSION)
+    ):
         return True
     rule = RULES.get(name)
     return rule is not None and rule(arguments)
@@ -84,53 +105,33 @@ def reads_with_any_arguments(name: str) -> bool:
     return name in ANY_ARGUMENTS
 
 
-# --- what the rules are made of ------------------------------------------------------------------------
-
-
-def _options(arguments: list[Word]) -> list[str] | None:
-    """Return the words that begin with a dash; None if a word may turn into one that nobody has seen."""
-    found = []
-    for word in arguments:
-        start = word.start()
-        if start is None or (start[:1] == "-" and word.literal() is None):
-            return None
-        if start[:1] == "-":
-            found.append(start)
-    return found
-
-
-def _is_one_of(option: str, long: tuple[str, ...]) -> bool:
-    """Say whether an option is one of these or may be an abbreviation of one."""
-    name = option.partition("=")[0]
-    long_form = name.startswith("--") and len(name) > 2
-    return long_form and any(name.startswith(known) or known.startswith(name) for known in long)
-
-
-def _without(long: tuple[str, ...] = (), letters: str = "", operands: int | None = None) -> Rule:
-    """Return a rule: no such long option, no such letter in a short one, not more operands."""
-
-    def rule(arguments: list[Word]) -> bool:
-        options = _options(arguments)
-        if options is None or (operands is not None and len(arguments) - len(options) > operands):
-            return False
-        short = [option for option in options if not option.startswith("--")]
-        if any(letter in option for option in short for letter in letters):
-            return False
-        return not any(_is_one_of(option, long) for option in options)
-
-    return rule
-
-
 # --- the rules -------------------------------------------------------------------------------------------
 
 
 def _find(arguments: list[Word]) -> bool:
-    options = _options(arguments)
+    rest = _without_reading_exec(arguments)
+    options = None if rest is None else options_of(rest)
     return options is not None and not any(option in FIND_ACTS for option in options)
 
 
+def _without_reading_exec(arguments: list[Word]) -> list[Word] | None:
+    """Take away every `-exec NAME … ;` of a command that only reads; None if one does more."""
+    rest = []  # type: list[Word]
+    words = iter(arguments)
+    for word in words:
+        if word.literal() != "-exec":
+            rest.append(word)
+            continue
+        name = next(words, None)
+        if name is None or (name.literal() or "") not in ANY_ARGUMENTS:
+            return None
+        if not any(each.literal() in (";", "+") for each in words):
+            return None
+    return rest
+
+
 def _ripgrep(arguments: list[Word]) -> bool:
-    options = _options(arguments)
+    options = options_of(arguments)
     acting = ("--pre", "--hostname-bin")
     return options is not None and not any(option.partition("=")[0] in acting for option in options)
 
@@ -141,11 +142,15 @@ def _docker(arguments: list[Word]) -> bool:
 
 
 def _kubectl(arguments: list[Word]) -> bool:
-    options = _options(arguments)
-    words = [word.literal() for word in arguments]
+    rest = list(arguments)
+    while len(rest) > 1 and KUBECTL_BEFORE.fullmatch(rest[0].literal() or ""):
+        rest = rest[1 if "=" in str(rest[0].literal()) else 2 :] if rest[1].literal() is not None else []
+    options = options_of(rest)
+    words = [word.literal() for word in rest]
     shown = ("current-context", "get-contexts", "view")
     reads = words[:1] == ["config"] and len(words) > 1 and words[1] in shown
-    if options is None or not (reads or (words and words[0] in KUBECTL_READS)):
+    asks = words[:2] == ["auth", "can-i"]
+    if options is None or not (reads or asks or (words and words[0] in KUBECTL_READS)):
         return False
     return all(KUBECTL_OPTIONS.fullmatch(option) for option in options)
 
@@ -154,12 +159,17 @@ def _git(arguments: list[Word]) -> bool:
     rest = list(arguments)
     while rest and rest[0].literal() in GIT_BEFORE:
         rest = rest[1:]
-    if len(rest) > 1 and rest[0].literal() == "-C" and rest[1].start() is not None:
+    if len(rest) > 1 and rest[0].literal() == "-C" and stays_one_word(rest[1]):
         rest = rest[2:]
     name = (rest[0].literal() if rest else None) or ""
-    options = _options(rest)
-    if options is None or any(_is_one_of(option, ("--output", "--ext-diff")) for option in options):
+    options = options_of(rest)
+    acting = ("--output", "--ext-diff", "--open-files-in-pager", "--textconv")
+    if options is None or any(is_one_of(option, acting) for option in options):
         return False
+    if name == "grep" and any(re.match("-[A-Za-z]*O", option) for option in options):
+        return False
+    if name in GIT_SHOWS and GIT_SHOWS[name].fullmatch(" ".join(word.literal() or "?" for word in rest[1:])):
+        return True
     if name in GIT_LISTS:
         listed = all(word.literal() in GIT_LISTS[name] for word in rest[1:])
         return listed and (len(rest) > 1 or name not in ("stash", "worktree"))
@@ -167,21 +177,49 @@ def _git(arguments: list[Word]) -> bool:
 
 
 def _nvidia_smi(arguments: list[Word]) -> bool:
-    return all(NVIDIA_SMI.fullmatch(word.literal() or "-") for word in arguments)
+    words = [word.literal() or "-" for word in arguments]
+    if words[:1] in (["dmon"], ["pmon"]):
+        return all(re.fullmatch(r"-[cdsio]|[0-9]+|[a-z]+", word) for word in words[1:])
+    return all(NVIDIA_SMI.fullmatch(word) for word in words)
 
 
 def _sed(arguments: list[Word]) -> bool:
-    words = [word.literal() or "" for word in arguments[:2]]
-    prints = words[:1] == ["-n"] and SED_PRINTS.fullmatch(words[-1]) is not None
-    return prints and _options(arguments) == ["-n"]
+    """Let one script that only prints be run, on files; `-i`, `e` and `w` are none of it."""
+    scripts, rest, words = [], [], iter(arguments)
+    for word in words:
+        if word.literal() == "-e":
+            scripts.append(next(words, word).literal())
+        else:
+            rest.append(word)
+    options = options_of(rest)
+    if options is None or not all(SED_OPTIONS.fullmatch(option) for option in options):
+        return False
+    operands = [word for word in rest if not (word.start() or "").startswith("-")]
+    scripts = scripts or [word.literal() for word in operands[:1]]
+    return bool(scripts) and all(SED_PRINTS.fullmatch(script or "") for script in scripts)
 
 
 def _awk(arguments: list[Word]) -> bool:
     rest = list(arguments)
-    while rest and (rest[0].literal() or "").startswith("-F"):
-        rest = rest[2:] if rest[0].literal() == "-F" else rest[1:]
+    while rest and re.match("-[Fv]", rest[0].literal() or ""):
+        option, value = str(rest[0].literal()), rest[0].literal()
+        rest = rest[1:]
+        if option in ("-F", "-v"):
+            value, rest = (rest[0].literal() if rest else None), rest[1:]
+        if value is None or (option.startswith("-v") and not AWK_VALUE.fullmatch(value.replace("-v", "", 1))):
+            return False
     program = (rest[0].literal() if rest else None) or "-"
-    return not program.startswith("-") and not any(act in program for act in AWK_ACTS)
+    acts = any(act in program.replace("||", "") for act in AWK_ACTS)
+    return not program.startswith("-") and not acts and not _may_write(program)
+
+
+def _may_write(program: str) -> bool:
+    """Say whether a `>` of an awk program may be more than a comparison: behind a `print` it writes."""
+    if ">" not in program or "print" not in program:
+        return False
+    if any(character in program for character in '"/#\n'):
+        return True  # a text or a pattern may hide where a statement ends, and a line may go on
+    return any(">" in statement for statement in re.findall("print[^;}]*", program))
 
 
 def _printf(arguments: list[Word]) -> bool:
@@ -189,15 +227,11 @@ def _printf(arguments: list[Word]) -> bool:
     form = arguments[0].literal() if arguments else None
     if form is None or form.startswith("-"):
         return False
-    return not TEXTS_ONLY.sub("", form).count("%") or all(_is_number(word) for word in arguments[1:])
-
-
-def _is_number(word: Word) -> bool:
-    return re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", word.literal() or "") is not None
+    return not TEXTS_ONLY.sub("", form).count("%") or all(is_number(word) for word in arguments[1:])
 
 
 def _numbers(arguments: list[Word]) -> bool:
-    return all(_is_number(word) for word in arguments)
+    return all(is_number(word) for word in arguments)
 
 
 def _read(arguments: list[Word]) -> bool:
@@ -211,7 +245,13 @@ def _set(arguments: list[Word]) -> bool:
 
 
 def _date(arguments: list[Word]) -> bool:
-    return all(DATE_SHOWS.fullmatch(word.literal() or "-") for word in arguments)
+    words = [word.literal() for word in arguments]
+    rest = [
+        word
+        for place, word in enumerate(words)
+        if place == 0 or words[place - 1] not in ("-d", "-r", "--date")
+    ]
+    return None not in words and all(word == "-r" or DATE_SHOWS.fullmatch(word or "-") for word in rest)
 
 
 def _test(arguments: list[Word]) -> bool:
@@ -238,7 +278,10 @@ def _double_bracket(arguments: list[Word]) -> bool:
 
 
 def _pager(arguments: list[Word]) -> bool:
-    return all((word.start() or "-")[0] not in "+-" for word in arguments)
+    return all(
+        (word.start() or "-")[0] not in "+-" or re.fullmatch("-[FRNSX]+", word.literal() or "")
+        for word in arguments
+    )
 
 
 def _top(arguments: list[Word]) -> bool:
@@ -247,8 +290,25 @@ def _top(arguments: list[Word]) -> bool:
 
 
 def _pip(arguments: list[Word]) -> bool:
+    options = options_of(arguments)
     first = arguments[0].literal() if arguments else None
-    return first in ("list", "show", "freeze") and _options(arguments) == []
+    shown = options is not None and all(re.fullmatch("--format=[a-z]+", option) for option in options)
+    return first in ("list", "show", "freeze") and shown
+
+
+def _wait(arguments: list[Word]) -> bool:
+    """Let jobs be waited for; `-p` gives a variable a value."""
+    return all(re.fullmatch(r"[0-9]+|%[0-9]+|-n", word.literal() or "") for word in arguments)
+
+
+def _xxd(arguments: list[Word]) -> bool:
+    valued = ("-l", "-c", "-s", "-g")
+    rest = [
+        word
+        for place, word in enumerate(arguments)
+        if place == 0 or arguments[place - 1].literal() not in valued or not is_number(word)
+    ]
+    return without(letters="r", operands=1)(rest)
 
 
 def _scontrol(arguments: list[Word]) -> bool:
@@ -283,10 +343,17 @@ RULES = {
     "more": _pager,
     "top": _top,
     "rg": _ripgrep,
-    "sort": _without(("--output", "--compress-program", "--temporary-directory"), "oT"),
-    "uniq": _without(operands=1),
-    "tree": _without(("--output",), "oR"),
-    "file": _without(("--compile",), "C"),
-    "xxd": _without(letters="r", operands=1),
-    "hostname": _without(letters="bF", operands=0),
+    "sort": without(("--output", "--compress-program", "--temporary-directory"), "oT"),
+    "uniq": without(operands=1),
+    "tree": without(("--output",), "oR"),
+    "file": without(("--compile",), "C"),
+    "xxd": _xxd,
+    "hostname": without(("--file", "--boot"), "bF", operands=0),
+    "base64": without(("--output",), "o"),
+    "wait": _wait,
+    "unzip": listing("-l"),
+    "helm": listing("list", "ls", "status", "history"),
+    "sacctmgr": listing("show", "list"),
+    "conda": listing("list", "info"),
+    "systemctl": listing("status", "is-active", "is-enabled"),
 }  # type: dict[str, Rule]

@@ -208,17 +208,23 @@ class WordReader:
             self.read_substitution(parts, quoted)
         elif self.peek() == "{":
             self.read_braced(parts, quoted)
-        elif self.peek() in ("'", '"') and self.peek() and not quoted:
+        elif self.peek() == '"' and not quoted:
+            self.fail("a translated string is not followed")
+        elif self.peek() == "'" and not quoted:
             self.read_dollar_quotes(parts)
         else:
             self.read_name(parts, quoted)
 
     def read_name(self, parts: list[Part], quoted: bool) -> None:
         name = self.take(NAME)
-        if name is not None and not CHANGED.match(self.text, self.at):
+        if name is not None and self.peek().isalnum():
+            self.fail("zsh reads letters beyond ASCII as part of a name")
+        elif name is not None and not CHANGED.match(self.text, self.at):
             parts.append(Part(VARIABLE, name[0], quoted))
         elif name is not None:
             self.fail("a changed variable is not followed")
+        elif self.peek() == "@" and self.take(SPECIAL):
+            parts.append(Part(OPAQUE, "", False))  # several words, in quotes too
         elif self.take(SPECIAL):
             parts.append(Part(OPAQUE, "", quoted))
         elif BARE_DOLLAR.match(self.text, self.at):
@@ -227,8 +233,6 @@ class WordReader:
             self.fail("this use of $ is not followed")
 
     def read_dollar_quotes(self, parts: list[Part]) -> None:
-        if self.peek() == '"':
-            return  # a translated string: the quote that comes next is read as any other
         found = self.take(ANSI_QUOTES)
         if found is None:
             self.fail("a quote is not closed")

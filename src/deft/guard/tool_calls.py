@@ -29,7 +29,16 @@ READING_VERBS = (
 READING_PART = {"shard": ["plan"]}  # of these verbs this part alone
 WRITING_TOOLS = ("Write", "Edit", "MultiEdit", "NotebookEdit")
 DELAYED_TOOLS = re.compile(r"Cron(?:Create|Update)|ScheduleWakeup|RemoteTrigger")
-COMMAND_KEYS = re.compile(r"(?i)command|cmd|script|code|shell|args?|argv")
+COMMAND_KEYS = re.compile(
+    r"(?i)command|cmd|script|^code|code$|shell|bash|^args?$|argv|arguments|program|exec|cell|python|^(?:run|input|source)$"
+)
+# What hooks.json never asks about: these write nothing and start nothing.
+READING_TOOLS = re.compile(
+    "Read|Glob|Grep|LS|NotebookRead|TodoWrite|TaskCreate|TaskGet|TaskList|TaskUpdate|TaskOutput|TaskStop|"
+    "BashOutput|KillShell|AskUserQuestion|EnterPlanMode|ExitPlanMode|WebFetch|WebSearch|ToolSearch|"
+    "ListMcpResourcesTool|ReadMcpResourceTool|CronList|CronDelete|ReportFindings|LSP|StructuredOutput"
+)
+SUBAGENTS = ("Agent", "Task")
 
 
 def calls_preflight(command: str, folder: str, plugin_root: str) -> bool:
@@ -59,7 +68,7 @@ class ToolCall:
 
     def judge(self) -> None:
         """Raise Refused unless the call may go ahead, BadEvent if it is not to be understood."""
-        if self.tool == "Skill":
+        if self.tool == "Skill" or READING_TOOLS.fullmatch(self.tool):
             return
         if DELAYED_TOOLS.fullmatch(self.tool):
             raise Refused("{} would speak in the user's place later".format(self.tool), self.tool)
@@ -69,7 +78,7 @@ class ToolCall:
             self.judge_path(self.given.get("file_path") or self.given.get("notebook_path"))
         elif self.plan() is None:
             raise Refused("{} may have an effect".format(self.tool[:60]), self.tool)
-        elif self.tool.startswith("mcp__") or self.tool == "PowerShell":
+        elif self.tool not in SUBAGENTS:
             self.judge_values()
 
     def plan(self) -> dict[str, Any] | None:
@@ -97,7 +106,7 @@ class ToolCall:
     def judge_values(self) -> None:
         """Judge what a tool of another server is given: commands as commands, paths as paths."""
         for key, value in _texts(self.given):
-            if COMMAND_KEYS.fullmatch(key):
+            if COMMAND_KEYS.search(key):
                 self.judge_command(value)
             elif "/" in value:
                 self.judge_path(value)
@@ -143,7 +152,8 @@ def _may_name_a_client(words: list[str]) -> bool:
 
 def _only_shows(words: list[str]) -> bool:
     plain = [word for word in words[:2] if word and not word.startswith("-")]
-    return len(plain) == 2 and "--cfg=job" in words and "--" not in words
+    shows = "--cfg=job" in words or words[2:4] in (["--cfg", "job"], ["-c", "job"])
+    return len(plain) == 2 and plain == words[:2] and shows and "--" not in words
 
 
 def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:

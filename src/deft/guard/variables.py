@@ -12,7 +12,7 @@ from deft.guard.shell_words import NAME, PATTERN, TEXT, VARIABLE, Part, Word
 
 TYPE_CHECKING = False  # as typing has it, whose import a hook need not wait for
 if TYPE_CHECKING:
-    from deft.guard.shell import Script
+    from deft.guard.shell import Command, Script
 
 # A program or the shell itself obeys these: PATH, LD_PRELOAD, BASH_ENV, DEFT_PYTHON, the `path` of zsh, …
 OBEYED = re.compile(
@@ -22,11 +22,14 @@ OBEYED = re.compile(
     r"POSIXLY_CORRECT|GLOBIGNORE|EXECIGNORE|OPTIND|FUNCNEST|TMOUT|MAIL|MAILPATH|INPUTRC|LOCPATH|NLSPATH|"
     r"READNULLCMD|NULLCMD|DIRSTACK|LANG|PWD|OLDPWD|STTY|KEYTIMEOUT|WORDCHARS|FIGNORE|_|"
     r"f?path|cdpath|mailpath|manpath|module_path|prompt|aliases|commands|functions|options|parameters|"
-    r"[gs]aliases|dis_\w+|argv|status|histchars|watch|psvar|signals|reply|zsh\w*",
+    r"[gs]aliases|dis_\w+|argv|status|histchars|watch|psvar|signals|reply|zsh\w*|"
+    # whole numbers: what they are given is computed, and a subscript in it may run commands
+    r"S?RANDOM|SECONDS|LINENO|COLUMNS|LINES|SHLVL|E?[UG]ID|ERRNO|TTYIDLE|LISTMAX|SAVEHIST|MAILCHECK|LOGCHECK|"
+    r"DIRSTACKSIZE|BAUD|TRY_BLOCK_\w+|EPOCH\w+|TEXTDOMAIN\w*|USERNAME|GROUPS|COPROC|MBEGIN|MEND|REPLY",
     re.ASCII,
 )
 # These change only how the one command behind them prints.
-BEFORE_ONE_COMMAND = ("LC_ALL", "LC_CTYPE", "LC_NUMERIC", "LC_COLLATE", "LANG", "TZ", "NO_COLOR", "COLUMNS")
+BEFORE_ONE_COMMAND = ("LC_ALL", "LC_CTYPE", "LC_NUMERIC", "LC_COLLATE", "LANG", "TZ", "NO_COLOR")
 SIMPLE_VALUE = re.compile(r"[\w./:@%+,=-]*")
 
 
@@ -35,29 +38,30 @@ def is_free_name(name: str) -> bool:
     return NAME.fullmatch(name) is not None and name not in os.environ and not OBEYED.fullmatch(name)
 
 
-def resolved(word: Word, script: Script) -> Word:
-    """Return a word with the variables replaced to which the script gives exactly one plain value.
+def resolved(word: Word, script: Script, command: Command) -> Word:
+    """Return a word of a command with the variables replaced whose one plain value the script surely set.
 
-    The assignment may not have run and the word be empty when the shell comes to it, so this holds for
-    arguments only, never for the word that names the command.
+    This holds for arguments only, never for the word that names the command.
     """
-    return Word([_resolved_part(part, script) for part in _from_home(word.parts)])
+    return Word([_resolved_part(part, script, command) for part in _from_home(word.parts)])
 
 
 def _from_home(parts: list[Part]) -> list[Part]:
-    """Return the parts of a word with a leading `~/` read as the shell reads it."""
+    """Return the parts of a word with a leading `~` or `~/` read as the shell reads it."""
     home = os.environ.get("HOME", "")
-    tilde = len(parts) > 1 and parts[0].kind == PATTERN and parts[0].text == "~"
-    if not tilde or not SIMPLE_VALUE.fullmatch(home) or not parts[1].text.startswith("/") or parts[1].quoted:
+    tilde = bool(parts) and parts[0].kind == PATTERN and parts[0].text == "~"
+    if not tilde or not SIMPLE_VALUE.fullmatch(home):
+        return parts
+    if len(parts) > 1 and (not parts[1].text.startswith("/") or parts[1].quoted):
         return parts
     return [Part(TEXT, home, False), *parts[1:]]
 
 
-def _resolved_part(part: Part, script: Script) -> Part:
+def _resolved_part(part: Part, script: Script, command: Command) -> Part:
     if part.kind != VARIABLE:
         return part
-    values = script.values.get(part.text, [])
-    value = values[0].literal() if len(values) == 1 else None
+    known = script.known(part.text, command)
+    value = known.literal() if known is not None else None
     if part.text == "HOME":
         value = os.environ.get("HOME")
     if value is None or part.default or not SIMPLE_VALUE.fullmatch(value):

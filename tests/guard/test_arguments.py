@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from deft.guard.arguments import is_number, is_one_of, listing, options_of, stays_one_word, without
+from deft.guard.arguments import (
+    is_number,
+    is_one_of,
+    listing,
+    options_of,
+    stays_one_word,
+    without,
+    written_as,
+)
 from deft.guard.shell import Script
 from deft.guard.shell_words import Word
 
@@ -101,3 +109,10 @@ def test_a_number_is_written_out(text: str, passes: bool) -> None:
 )
 def test_a_listing_begins_with_its_verb_and_has_no_option(text: str, passes: bool) -> None:
     assert listing("list", "ls")(arguments(text)) is passes
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"), [("a b", True), ("'a' \"b\"", True), ("'a b'", False), ("a", False), ("a $X", False)]
+)
+def test_what_is_written_out_is_read_word_by_word(text: str, passes: bool) -> None:
+    assert written_as("a b")(arguments(text)) is passes

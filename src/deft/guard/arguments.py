@@ -79,3 +79,15 @@ def listing(*first: str) -> Rule:
         return bool(arguments) and arguments[0].literal() in first and options == []
 
     return rule
+
+
+def written_as(pattern: str) -> Rule:
+    """Return a rule: all arguments are written out and, with a blank between them, match a pattern."""
+
+    def rule(arguments: list[Word]) -> bool:
+        words = [word.literal() for word in arguments]
+        if any(word is None or re.search(r"\s", word) for word in words):
+            return False
+        return re.fullmatch(pattern, " ".join(str(word) for word in words)) is not None
+
+    return rule

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from deft.guard.arguments import is_number, is_one_of, listing, options_of, stays_one_word, without
+from deft.guard.arguments import is_number, is_one_of, options_of, stays_one_word, without
+from deft.guard.machine_reads import MACHINE_RULES
 from deft.guard.shell_words import Word
 from deft.guard.variables import is_free_name
 
@@ -67,9 +68,6 @@ GIT_SHOWS = {
     "reflog": re.compile(r"(?:show )?-n ?[0-9]+|-n ?[0-9]+|show"),
 }
 GIT_BEFORE = ("--no-pager", "--no-optional-locks", "--literal-pathspecs")
-NVIDIA_SMI = re.compile(
-    r"-[Lqxdilhm]|-i=?\d+|--(?:query-[a-z-]+|format|id|list-gpus|query|help|version)(?:=.*)?|topo|\d+|[A-Z_,]+"
-)
 # In brackets a slash ends the pattern for one sed and not for another.
 _SED_TEXT = r"(?:[^/\\\n\[]|\\[^\n]|\[[^\]/\n\\]+\])*"
 _SED_PLACE = r"(?:[0-9]+|\$|/" + _SED_TEXT + "/)"
@@ -176,13 +174,6 @@ def _git(arguments: list[Word]) -> bool:
     return name in GIT_READS
 
 
-def _nvidia_smi(arguments: list[Word]) -> bool:
-    words = [word.literal() or "-" for word in arguments]
-    if words[:1] in (["dmon"], ["pmon"]):
-        return all(re.fullmatch(r"-[cdsio]|[0-9]+|[a-z]+", word) for word in words[1:])
-    return all(NVIDIA_SMI.fullmatch(word) for word in words)
-
-
 def _sed(arguments: list[Word]) -> bool:
     """Let one script that only prints be run, on files; `-i`, `e` and `w` are none of it."""
     scripts, rest, words = [], [], iter(arguments)
@@ -284,23 +275,6 @@ def _pager(arguments: list[Word]) -> bool:
     )
 
 
-def _top(arguments: list[Word]) -> bool:
-    words = " ".join(word.literal() or "?" for word in arguments)
-    return re.fullmatch(r"-bn ?1|-b -n ?1|-n ?1 -b", words) is not None
-
-
-def _pip(arguments: list[Word]) -> bool:
-    options = options_of(arguments)
-    first = arguments[0].literal() if arguments else None
-    shown = options is not None and all(re.fullmatch("--format=[a-z]+", option) for option in options)
-    return first in ("list", "show", "freeze") and shown
-
-
-def _wait(arguments: list[Word]) -> bool:
-    """Let jobs be waited for; `-p` gives a variable a value."""
-    return all(re.fullmatch(r"[0-9]+|%[0-9]+|-n", word.literal() or "") for word in arguments)
-
-
 def _xxd(arguments: list[Word]) -> bool:
     valued = ("-l", "-c", "-s", "-g")
     rest = [
@@ -311,17 +285,12 @@ def _xxd(arguments: list[Word]) -> bool:
     return without(letters="r", operands=1)(rest)
 
 
-def _scontrol(arguments: list[Word]) -> bool:
-    return [word.literal() for word in arguments[:1]] == ["show"]
-
-
 RULES = {
     "find": _find,
     "docker": _docker,
     "podman": _docker,
     "kubectl": _kubectl,
     "git": _git,
-    "nvidia-smi": _nvidia_smi,
     "sed": _sed,
     "awk": _awk,
     "mawk": _awk,
@@ -336,12 +305,8 @@ RULES = {
     "test": _test,
     "[": _test,
     "[[": _double_bracket,
-    "pip": _pip,
-    "pip3": _pip,
-    "scontrol": _scontrol,
     "less": _pager,
     "more": _pager,
-    "top": _top,
     "rg": _ripgrep,
     "sort": without(("--output", "--compress-program", "--temporary-directory"), "oT"),
     "uniq": without(operands=1),
@@ -350,10 +315,5 @@ RULES = {
     "xxd": _xxd,
     "hostname": without(("--file", "--boot"), "bF", operands=0),
     "base64": without(("--output",), "o"),
-    "wait": _wait,
-    "unzip": listing("-l"),
-    "helm": listing("list", "ls", "status", "history"),
-    "sacctmgr": listing("show", "list"),
-    "conda": listing("list", "info"),
-    "systemctl": listing("status", "is-active", "is-enabled"),
+    **MACHINE_RULES,
 }  # type: dict[str, Rule]

@@ -32,6 +32,7 @@ def workspace(tmp_path: Path, docker_host: Daemon, monkeypatch: pytest.MonkeyPat
     spec["model"]["backbone"]["type"] = "c_radio_v2_vit_base_patch16_224"
     files.write_yaml(made.baseline_spec, spec)
     (made.backbone / "siglip").mkdir(parents=True)
+    files.write_text(made.backbone / "siglip" / "config.json", "{}")
     write_settings(made, docker_host)
     return made
 

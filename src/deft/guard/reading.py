@@ -276,13 +276,14 @@ def _pager(arguments: list[Word]) -> bool:
 
 
 def _xxd(arguments: list[Word]) -> bool:
-    valued = ("-l", "-c", "-s", "-g")
-    rest = [
-        word
-        for place, word in enumerate(arguments)
-        if place == 0 or arguments[place - 1].literal() not in valued or not is_number(word)
-    ]
-    return without(letters="r", operands=1)(rest)
+    """Let one file be shown; what stands behind it is written, whether it begins with a dash or not."""
+    rest = list(arguments)
+    while rest and (rest[0].start() or "").startswith("-"):
+        valued = rest[0].literal() in ("-l", "-c", "-s", "-g") and len(rest) > 1 and is_number(rest[1])
+        if not valued and not re.fullmatch("-[abeiupE]+|-[lcsg][0-9]+", rest[0].literal() or ""):
+            return False
+        rest = rest[2 if valued else 1 :]
+    return not rest or (len(rest) == 1 and stays_one_word(rest[0]))
 
 
 RULES = {

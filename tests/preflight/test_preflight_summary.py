@@ -116,15 +116,22 @@ def test_what_the_numbers_can_prove_stands_before_the_yes(planned):
 @pytest.mark.parametrize(
     ("disk_bytes", "told"),
     [
-        (1_540_000_000, "Cost: about 1.5 GB on disk."),
-        (12_300_000, "Cost: about 12 MB on disk."),
-        (100, "Cost: about 1 MB on disk."),
+        (1_540_000_000, "Cost: about 1.5 GB on disk, 80 checkpoints. Time is not estimated."),
+        (12_300_000, "Cost: about 12 MB on disk, 80 checkpoints. Time is not estimated."),
+        (100, "Cost: about 1 MB on disk, 80 checkpoints. Time is not estimated."),
     ],
 )
 def test_the_cost_is_the_last_line(planned, disk_bytes, told):
     plan, inspection, checks = planned
-    plan["estimate"] = {"disk_bytes": disk_bytes}
+    plan["estimate"] = {"checkpoints": 80, "disk_bytes": disk_bytes}
     assert summary(plan, inspection, checks).splitlines()[-1] == told
+
+
+def test_a_cost_that_is_not_known_is_not_made_up(planned):
+    plan, inspection, checks = planned
+    plan["estimate"] = {"checkpoints": 80}
+    last = summary(plan, inspection, checks).splitlines()[-1]
+    assert last.startswith("Cost on disk: 80 checkpoints of a backbone whose size is not known")
 
 
 def test_the_columns_of_every_table_stand_under_each_other(planned):

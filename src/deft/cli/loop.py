@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from deft.cli.answers import answer, answer_text, find_run
-from deft.cli.output import emit, say
+from deft.cli.output import UNTRUSTED, emit, json_was_asked_for, say
+from deft.untrusted import visible_record
 
 if TYPE_CHECKING:
+    from deft.platforms.base import Check
     from deft.workspace.layout import RunFolder
 
 HERE = Path(".")
@@ -65,34 +69,58 @@ def preflight(
 ) -> None:
     """Check a workspace, plan a run, print the Pre-Flight Summary, and stop.
 
+    The summary is text for people wherever it is printed; --json prints its facts as one record instead.
     Exit code 5, and no plan that waits, where the platform lacks something.
 
     Example: deft preflight ~/workspace --target "FAR<0.1%@recall=100%"
     """
     from deft.errors import EnvironmentMissing
-    from deft.guard.approval import drop_pending
     from deft.preflight.plan import make_plan
     from deft.preflight.summary import summary
-    from deft.run.gate import save_pending
     from deft.workspace.layout import Workspace
 
-    found = Workspace.at(workspace)
     plan, inspection, checks = make_plan(
-        found,
+        Workspace.at(workspace),
         target=target,
         platform=platform,
         given={**given, "num_epochs": epochs},
         baseline=baseline_checkpoint,
     )
-    say(summary(plan, inspection, checks))
-    if not all(check.passed for check in checks):
-        drop_pending(str(found.root))  # an older plan must not be what the next yes is about
-        say("no plan waits. next: mend the above, then the same command")
+    digest, following = _keep(plan, checks)
+    if json_was_asked_for():
+        say(_plan_record(plan, checks, digest, following))
+    else:
+        waits = f"plan {digest[:12]} waits" if digest else "no plan waits"
+        say(f"{summary(plan, inspection, checks)}\n{waits}. next: {following}")
+    if digest is None:
         raise SystemExit(EnvironmentMissing.exit_code)
+
+
+def _keep(plan: dict[str, Any], checks: Sequence[Check]) -> tuple[str | None, str]:
+    """Let a plan wait for its approval if every check passed; return its hash and what comes next."""
+    from deft.guard.approval import drop_pending
+    from deft.run.gate import save_pending
+
+    if not all(check.passed for check in checks):
+        drop_pending(plan["workspace"])  # an older plan must not be what the next yes is about
+        return None, "mend the above, then the same command"
     session = os.environ.get("DEFT_SESSION_ID")
     digest = save_pending(plan, session_id=session)
-    at_terminal = f"deft approve {shlex.quote(str(found.root))}"
-    say(f"plan {digest[:12]} waits. next: {BY_WORD if session else at_terminal}")
+    return digest, BY_WORD if session else f"deft approve {shlex.quote(plan['workspace'])}"
+
+
+def _plan_record(plan: dict[str, Any], checks: Sequence[Check], digest: str | None, following: str) -> str:
+    """Return the summary's facts as one line of JSON: what was chosen and why, what was looked at."""
+    named = ("run_id", "workspace", "platform", "target", "settings", "advice", "estimate", "versions")
+    record = {
+        "status": "waits" if digest else "missing",
+        "plan": digest,
+        **{name: plan[name] for name in named},
+        "checks": [asdict(check) for check in checks],
+        "next": following,
+        UNTRUSTED: ["advice", "checks"],
+    }
+    return json.dumps(visible_record(record), ensure_ascii=False, allow_nan=False)
 
 
 @click.command()

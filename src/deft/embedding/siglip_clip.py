@@ -186,6 +186,19 @@ def _snapshot(hub_id: str) -> Path:
     return folder
 
 
+def staged_snapshot(hub_id: str) -> Path | None:
+    """Return the folder of a hub model whose weights are on this machine, without asking the network."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(hub_id, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    staged = any(path for pattern in (SAFE_WEIGHTS, PICKLED_WEIGHTS) for path in folder.glob(pattern))
+    return folder if staged else None
+
+
 def _staging_hint(hub_id: str) -> str:
     return f"where there is network: hf download {hub_id} --local-dir DIR, then model_path=DIR"
 

@@ -1,4 +1,4 @@
-"""Refuse, before anybody approves, a path of the encoder that mining could not read."""
+"""Say, before anybody approves, that mining could not read its encoder."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from deft.embedding.encoders import DEFT_PAIR, TAO_CHECKPOINT_SUFFIXES
-from deft.embedding.siglip_clip import HUB_ID
+from deft.embedding.siglip_clip import HUB_ID, staged_snapshot
 from deft.errors import InputRefused, UsageError
+from deft.platforms.base import Check
 from deft.preflight.settings import USER, Settings
 
 
@@ -23,6 +24,17 @@ def with_readable_encoder(settings: Settings) -> Settings:
             hint="leave out --encoder-path, or name its model: --encoder SigLIP --encoder-path PATH",
         )
     return {**settings, "encoder_path": {**path, "value": _folder_or_hub_id(path["value"])}}
+
+
+def encoder_checks(settings: Settings) -> list[Check]:
+    """Look for a hub model on this machine: a loop that reads here would fail hours later without it."""
+    name = settings["encoder_path"]["value"]
+    takes_none = settings["encoder"]["value"] == DEFT_PAIR or settings["mining"]["value"] == "none"
+    if takes_none or not name or Path(name).is_dir():
+        return []
+    folder = staged_snapshot(name)
+    cure = f"where there is network: hf download {name}, or deft preflight --encoder deft_pair"
+    return [Check("encoder", folder is not None, name if folder else f"{name} is not on this machine", cure)]
 
 
 def _folder_or_hub_id(text: str) -> str:

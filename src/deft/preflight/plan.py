@@ -12,10 +12,11 @@ from typing import Any
 from deft.errors import InputRefused
 from deft.metrics.target import parse_target, sample_size_advice
 from deft.platforms.base import PRECISIONS, Check, Platform
+from deft.platforms.embedded import EmbeddedPlatform
 from deft.platforms.registry import canonical_name, platform_named
 from deft.platforms.settings import read_platform_settings
-from deft.preflight.encoder import with_readable_encoder
-from deft.preflight.estimate import estimate
+from deft.preflight.encoder import encoder_checks, with_readable_encoder
+from deft.preflight.estimate import estimate, room_check
 from deft.preflight.inspect import Inspection, inspect_workspace
 from deft.preflight.settings import DEFAULT_TARGET, Facts, settle
 from deft.run.evaluation import PROMOTION
@@ -48,6 +49,7 @@ def make_plan(
     machine = platform_named(platform, chosen)
     inspection = inspect_workspace(workspace)
     settings = with_readable_encoder(settle(given, _facts(inspection, machine)))
+    cost = estimate(inspection, settings)
     created = datetime.now(UTC)
     plan = {
         "version": PLAN_VERSION,
@@ -70,10 +72,12 @@ def make_plan(
         "baseline": baseline_record(baseline, own_engine=machine.runs_own_engine),
         "tool_calls": tool_calls(settings["max_iterations"]["value"], "holdout" in inspection.tables),
         "versions": component_versions(),
-        "estimate": estimate(inspection, settings),
+        "estimate": cost,
         "advice": sample_size_advice(wanted, *inspection.rows("kpi")),
     }
-    return plan, inspection, machine.checks(workspace.root)
+    own = encoder_checks(settings) if machine.name == EmbeddedPlatform.name else []
+    checks = [*machine.checks(workspace.root), *room_check(cost, workspace.root), *own]
+    return plan, inspection, checks
 
 
 def _run_id(workspace: Workspace) -> str:

@@ -67,6 +67,7 @@ def _config_rows(plan: dict[str, Any], inspection: Inspection) -> Iterable[Seque
             title = TITLES.get(name, name.replace("_", " "))
             yield title, _shown(setting["value"]), setting["source"]
     yield _image_roots(inspection)
+    yield from _model_rows(plan, inspection)
 
 
 def _image_roots(inspection: Inspection) -> tuple[str, str, str]:
@@ -78,6 +79,17 @@ def _image_roots(inspection: Inspection) -> tuple[str, str, str]:
         name and (root / name).resolve() == place for name, place in zip(named, found, strict=True)
     )
     return "image roots", ", ".join(dict.fromkeys(map(str, found))), SPEC if as_named else DERIVED
+
+
+def _model_rows(plan: dict[str, Any], inspection: Inspection) -> Iterable[tuple[str, str, str]]:
+    """Return one row a folder of files that the approval is bound to besides the tables."""
+    folders: dict[str, list[str]] = {}
+    for name, digest in plan["inputs"].items():
+        if digest is not None and name not in inspection.inputs:
+            folder, _, file = name.rpartition("/")
+            folders.setdefault(folder, []).append(f"{file} ({digest[:12]})")
+    for folder, found in folders.items():
+        yield "model files", f"{folder}: {', '.join(found)}", DERIVED
 
 
 def _shown(value: object) -> str:
@@ -118,7 +130,10 @@ def _notes(plan: dict[str, Any], inspection: Inspection, checks: Sequence[Check]
 
 
 def _costs(cost: dict[str, Any]) -> str:
-    return f"Cost: about {_size(cost['disk_bytes'])} on disk."
+    kept = f"{cost['checkpoints']:,} checkpoints"
+    if "disk_bytes" not in cost:
+        return f"Cost on disk: {kept} of a backbone whose size is not known here. Time is not estimated."
+    return f"Cost: about {_size(cost['disk_bytes'])} on disk, {kept}. Time is not estimated."
 
 
 def _size(count: int) -> str:

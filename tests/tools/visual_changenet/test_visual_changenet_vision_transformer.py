@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from deft.tools.visual_changenet.backbones import TRANSFORMERS
 from deft.tools.visual_changenet.vision_transformer import (
     TransformerShape,
     build_transformer,
@@ -35,3 +36,11 @@ def test_blocks_scale_their_branches_only_where_the_backbone_does(layer_scale: b
     shape = TransformerShape(16, 1, 2, 8, 3, layer_scale=layer_scale)
     names = build_transformer(shape).state_dict()
     assert ("blocks.0.scale.mlp" in names) == layer_scale
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS)
+def test_the_weights_of_a_shape_are_counted_without_building_it(kind: str) -> None:
+    with torch.device("meta"):
+        built = build_transformer(TRANSFORMERS[kind])
+    counted = sum(part.numel() for part in built.parameters())
+    assert TRANSFORMERS[kind].weights == pytest.approx(counted, rel=0.01)

@@ -42,6 +42,13 @@ class TransformerShape:
     rotary: bool = False
     input_norm: bool = False
 
+    @property
+    def weights(self) -> int:
+        """How many weights it has, biases and norms (less than one in a hundred) left out."""
+        blocks = self.depth * (4 * self.width**2 + 2 * self.width * (self.hidden or MLP_RATIO * self.width))
+        positions = 0 if self.rotary else self.grid**2
+        return blocks + (positions + 3 * self.patch**2) * self.width
+
 
 def build_transformer(shape: TransformerShape) -> nn.ModuleDict:
     """Return the untrained transformer."""

@@ -144,6 +144,49 @@ def test_an_input_that_changed_after_the_approval_is_refused_by_name(workspace, 
     refuse(place, StateConflict, f"input changed since the plan was made: {name}", started, workspace)
 
 
+@pytest.mark.parametrize("is_open", [False, True], ids=["before the run", "between two commands"])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("backbone", "dinov2.pth"), ("encoder", "siglip/model.safetensors")]
+)
+def test_weights_that_were_swapped_after_the_approval_are_refused_by_name(
+    workspace, started, tmp_path, kind, name, is_open
+):
+    path = files.write_text(tmp_path / name, "weights")
+    place = swapped_weights(workspace, path, kind)
+    if is_open:
+        place = start_or_join(place, until_judgement=False).root
+        started.clear()
+    path.write_text("others!")
+    refuse(place, StateConflict, f"input changed since the plan was made: {path}", started, workspace)
+
+
+def test_a_file_that_the_encoders_loader_would_take_first_is_refused_by_name(workspace, started, tmp_path):
+    path = files.write_text(tmp_path / "siglip" / "pytorch_model.bin", "weights")
+    place = swapped_weights(workspace, path, "encoder")
+    planted = files.write_text(path.with_name("model.safetensors"), "others")
+    refuse(place, StateConflict, f"input appeared since the plan was made: {planted}", started, workspace)
+
+
+def swapped_weights(workspace, path, kind):
+    """Approve a plan that reads a file of weights; the test swaps it."""
+    if kind == "encoder":
+        files.write_text(path.parent / "config.json", "{}")
+        plan_for(workspace, encoder="SigLIP", encoder_path=str(path.parent))
+    else:
+        name_backbone(workspace, path)
+        plan_for(workspace)
+    approve_as_demo(workspace)
+    return workspace.root
+
+
+def name_backbone(workspace, path):
+    """Let the spec name a pretrained backbone."""
+    spec = files.read_yaml(workspace.baseline_spec)
+    spec["model"]["backbone"] = {"type": "vit_small_dinov2", "pretrained_backbone_path": str(path)}
+    spec["dataset"]["classify"].update(image_width=14, image_height=14)
+    files.write_yaml(workspace.baseline_spec, spec)
+
+
 def test_an_input_that_appeared_or_went_is_refused_by_name(workspace, started):
     workspace.holdout_table.rename(workspace.root / "kept.csv")
     plan_for(workspace)

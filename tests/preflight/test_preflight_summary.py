@@ -54,6 +54,13 @@ def test_the_path_of_an_encoder_is_shown_because_its_weights_decide_what_is_mine
     assert config_of(*planned)["encoder path"] == ["google/siglip-base-patch16-224", "default"]
 
 
+def test_files_of_weights_that_the_approval_is_bound_to_are_shown_by_folder_with_their_hash(planned):
+    found = {"/models/config.json": "a" * 64, "/models/m.pth": "b" * 64, "/models/adapter_config.json": None}
+    planned[0]["inputs"].update(found)
+    line = f"/models: config.json ({'a' * 12}), m.pth ({'b' * 12})"
+    assert config_of(*planned)["model files"] == [line, "derived"]
+
+
 def test_the_folders_whose_images_are_read_are_one_line_with_who_named_them(planned, tmp_path):
     _, inspection, _ = planned
     own = inspection.workspace.images

@@ -73,6 +73,26 @@ def test_an_input_that_was_changed_after_the_run_is_named_as_not_checked(run):
     assert any("kpi/testing_set.csv" in sentence for sentence in record["not_checked"])
 
 
+@pytest.mark.parametrize("change", ["swap", "remove"])
+def test_weights_outside_the_workspace_that_are_not_here_are_named_as_not_checked(
+    tmp_path, monkeypatch, change
+):
+    use_stub(monkeypatch)
+    weights, workspace = files.write_text(tmp_path / "dinov2.pth", "weights"), make_workspace(tmp_path / "ws")
+    spec = files.read_yaml(workspace.baseline_spec)
+    spec["model"]["backbone"] = {"type": "vit_small_dinov2", "pretrained_backbone_path": str(weights)}
+    spec["dataset"]["classify"].update(image_width=14, image_height=14)
+    files.write_yaml(workspace.baseline_spec, spec)
+    run = open_approved_run(workspace, max_iterations=1, spot_check=False)
+    run_loop(run, SILENT)
+    assert not any("dinov2" in sentence for sentence in audit_run(run)["not_checked"])
+    weights.write_text("others!") if change == "swap" else weights.unlink()
+    record = audit_run(run)
+    assert record["status"] == "agrees"
+    assert [sentence for sentence in record["not_checked"] if str(weights) in sentence]
+    assert not any("the workspace of the plan" in sentence for sentence in record["not_checked"])
+
+
 @pytest.mark.parametrize("mining", ["random", "none"])
 def test_the_control_arms_agree_too(tmp_path, monkeypatch, mining):
     run, _ = new_run(tmp_path, monkeypatch, max_iterations=1, mining=mining)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deft import files
-from deft.errors import Corruption, InputRefused
+from deft.errors import Corruption, InputRefused, StateConflict
 from deft.loop import run_loop
 from deft.platforms.base import CallIdentity
 from deft.run.log import LoopLog, read
@@ -107,8 +107,7 @@ def test_what_a_failed_attempt_got_done_for_other_inputs_is_removed(context, mon
     with pytest.raises(InputRefused):
         execute(context, Probe(InputRefused("full disk")))
     (context.phase.root / "train.attempt-1" / "epoch.pth").write_text("an hour of other work")
-    table = context.run.workspace.training_table
-    table.write_text(table.read_text() + "\n")
+    _change_what_was_agreed(context)
     execute(context, Probe())
     assert not (context.phase.train / "epoch.pth").exists()
 
@@ -122,6 +121,13 @@ def test_a_folder_that_was_renamed_but_not_logged_is_adopted_without_working_aga
     execute(context, again)
     assert again.worked == 0
     assert read(context.run.log)[-1]["status"] == "ok"
+
+
+def _change_what_was_agreed(context):
+    """Let the plan agree to other bytes of the table that the probe reads."""
+    table = context.run.workspace.training_table
+    table.write_text(table.read_text() + "\n")
+    context.plan["inputs"]["train/base/training_set.csv"] = files.sha256_of_file(table)
 
 
 def _dead(log, entry):
@@ -151,13 +157,21 @@ def test_what_a_stage_read_stands_in_its_manifest_in_the_log_and_in_the_state(co
     assert state["iterations"]["baseline"]["stages"]["train"]["inputs"] == read_by
 
 
+def test_an_input_that_is_no_longer_the_plans_is_refused_by_its_name_before_any_work(context):
+    table, probe = context.run.workspace.training_table, Probe()
+    table.write_text(table.read_text() + "\n")
+    with pytest.raises(StateConflict, match=r"since the approval: train/base/training_set\.csv"):
+        execute(context, probe)
+    assert probe.worked == 0
+    assert read(context.run.log)[-1]["outcome"]["exit_code"] == 4
+
+
 def test_a_finished_folder_made_from_other_inputs_is_replaced(context, monkeypatch):
     monkeypatch.setattr(LoopLog, "append", _dead)
     with pytest.raises(KeyboardInterrupt):
         execute(context, Probe())
     monkeypatch.undo()
-    table = context.run.workspace.training_table
-    table.write_text(table.read_text() + "\n")
+    _change_what_was_agreed(context)
     again = Probe()
     execute(context, again)
     assert again.worked == 1

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from deft.embedding.model_files import model_digests
 from deft.errors import InputRefused
 from deft.metrics.target import parse_target, sample_size_advice
 from deft.platforms.base import PRECISIONS, Check, Platform
@@ -62,7 +63,7 @@ def make_plan(
         "platform": platform,
         "platform_settings": {**machine.pinned(), **chosen},
         "settings": {**settings, "images_dir": {"value": str(workspace.images), "source": "derived"}},
-        "inputs": inspection.inputs,
+        "inputs": {**inspection.inputs, **model_digests(inspection.spec, settings, workspace.root)},
         "image_digests": inspection.images,
         "pool": {
             "digest": inspection.images["mining pool and pairs"],

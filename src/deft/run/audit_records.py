@@ -112,9 +112,12 @@ def workspace_of(run: RunFolder, plan: Record, tally: Tally) -> Workspace | None
     for name, agreed in plan["inputs"].items():
         path = workspace.root / name
         tally.checked += 1
-        if (files.sha256_of_file(path) if path.is_file() else None) != agreed:
+        if (files.sha256_of_file(path) if path.is_file() else None) == agreed:
+            continue
+        if not Path(name).is_absolute():
             tally.skip(f"whatever needs the workspace: {name} is no longer the file of the plan")
             return None
+        tally.skip(f"the content of {name}: outside the workspace, and gone or another one now")
     return workspace
 
 

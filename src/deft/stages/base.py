@@ -6,6 +6,7 @@ its log line did not happen; a folder that has its manifest but not yet its name
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from abc import ABC, abstractmethod
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from deft import files
-from deft.errors import DeftError, StageFailed, storage_fault
+from deft.errors import DeftError, StageFailed, StateConflict, storage_fault
 from deft.platforms.base import CallIdentity, Platform, ToolCall
 from deft.progress import Progress
 from deft.run.log import LoopLog
@@ -111,6 +112,7 @@ class Stage(ABC):
             inputs = {
                 _relative(path, context.run): files.sha256_of_file(path) for path in self.reads(context)
             }
+            _require_agreed(inputs, context)
             key = self._key(context, inputs)
             context = replace(context, key=key)
             folder = self._finished(context, key) or self._attempt(context, inputs, key, attempt)
@@ -239,6 +241,17 @@ def _relative(path: Path, run: RunFolder) -> str:
         if path.is_relative_to(root):
             return path.relative_to(root).as_posix()
     return path.as_posix()
+
+
+def _require_agreed(inputs: Record, context: StageContext) -> None:
+    """Refuse to work with an input that is no longer the one of the plan, by its name."""
+    for name, digest in inputs.items():
+        if context.plan.get("inputs", {}).get(name, digest) != digest:
+            raise StateConflict(
+                "input changed since the approval",
+                value=name,
+                hint=f"put it back, or deft preflight {shlex.quote(str(context.run.workspace.root))}",
+            )
 
 
 # --- folders -----------------------------------------------------------------------------------

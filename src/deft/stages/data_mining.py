@@ -9,6 +9,7 @@ import pandas as pd
 
 from deft import files
 from deft.embedding.candidates import Embedded, Rule
+from deft.embedding.model_files import encoder_files
 from deft.embedding.selection import Selection, draw_randomly, select
 from deft.embedding.sets import EmbeddingSet
 from deft.embedding.tables import EmbeddingTable, require_same_space
@@ -52,7 +53,8 @@ class DataMining(Stage):
 
     def reads(self, context: StageContext) -> list[Path]:
         pool = context.run.synth_pool.source_parquet
-        return [_routed(context), pool, *_earlier_tables(context), *_checkpoint(context)]
+        encoder = [*_checkpoint(context), *encoder_files(context.plan["settings"])]
+        return [_routed(context), pool, *_earlier_tables(context), *encoder]
 
     def parameters(self, context: StageContext) -> Record:
         return {name: context.setting(name) for name in PARAMETERS}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from deft import files
+from deft.embedding.model_files import backbone_files
 from deft.errors import StageFailed, StateConflict
 from deft.platforms.base import ToolCall
 from deft.stages.base import KEY, Outcome, Record, Stage, StageContext
@@ -36,11 +37,11 @@ class Train(Stage):
         return context.phase.train
 
     def reads(self, context: StageContext) -> list[Path]:
-        workspace = context.run.workspace
-        if context.phase.number == 0:
-            return [workspace.baseline_spec, workspace.training_table, workspace.validation_table]
-        phase = context.phase
-        return [phase.training_spec, phase.combined_table, workspace.validation_table]
+        workspace, phase = context.run.workspace, context.phase
+        backbone = backbone_files(read_baseline_spec(workspace))
+        if phase.number == 0:
+            return [workspace.baseline_spec, workspace.training_table, workspace.validation_table, *backbone]
+        return [phase.training_spec, phase.combined_table, workspace.validation_table, *backbone]
 
     def parameters(self, context: StageContext) -> Record:
         names = ("num_epochs", "batch_size", "seed", "num_gpus", "precision", "threads")

@@ -13,6 +13,7 @@ import pandas as pd
 from deft import files, streams
 from deft.embedding.candidates import Pool
 from deft.embedding.indexed_search import EXACT, IVF
+from deft.embedding.model_files import encoder_files
 from deft.embedding.selection import Selection, select, select_by_index
 from deft.embedding.sets import EMBEDDING, FILEPATH
 from deft.errors import InputRefused, UsageError
@@ -107,11 +108,11 @@ class MiningRequest(Settled):
         given = [(OPTIONS[name], str(value)) for name, value in self.given.items() if value is not None]
         given += [("--index", self.index)] if self.index else []
         options = [("--output-dir", str(self.output)), *given, ("--platform", self.platform)]
-        checkpoint = Path(str(self._value("encoder_path") or ""))
+        checkpoint, encoder = Path(str(self._value("encoder_path") or "")), encoder_files(self.settings)
         return Step(
             kind=KIND,
             arguments=(KIND, str(self.targets), str(self.pool), *(word for pair in options for word in pair)),
-            inputs=(self.targets, self.pool, *([checkpoint] if checkpoint.is_file() else [])),
+            inputs=(self.targets, self.pool, *([checkpoint] if checkpoint.is_file() else []), *encoder),
             settings=self.settings,
             results=self.output / "mining_results",
             writes=WRITES,

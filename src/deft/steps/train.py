@@ -11,6 +11,7 @@ from deft.progress import Progress
 from deft.steps.experiment import Experiment
 from deft.steps.gate import Record, Step
 from deft.workspace.checkpoints import best_checkpoint, latest_checkpoint, validation_losses
+from deft.workspace.training_spec import BACKBONE_WEIGHTS, WHOLE_WEIGHTS
 
 KIND = "train"
 SHOWN = (
@@ -20,11 +21,7 @@ SHOWN = (
     "train.seed",
     "train.precision",
 )
-WARM_STARTS = (
-    "train.pretrained_model_path",
-    "train.resume_training_checkpoint_path",
-    "model.backbone.pretrained_backbone_path",
-)
+WARM_STARTS = (*WHOLE_WEIGHTS, BACKBONE_WEIGHTS)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,9 @@ Spec = dict[str, Any]
 # What scoring needs of `train`: the loss (TAO asserts its coupling with the model), precision and threads.
 SCORING_KEYS = ("classify", "embedded", "precision")
 CHECKPOINTED_ACTIONS = ("evaluate", "inference")
+# Keys that name a file of weights to begin from: a backbone's, a whole network's without or with its epochs.
+BACKBONE_WEIGHTS = "model.backbone.pretrained_backbone_path"
+WHOLE_WEIGHTS = ("train.pretrained_model_path", "train.resume_training_checkpoint_path")
 # What is read below as a mapping, a parent before its children.
 BLOCKS = (
     *("model", "model.backbone", "train", "train.embedded"),

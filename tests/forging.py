@@ -13,6 +13,7 @@ import pytest
 
 from deft import files
 from deft.errors import Corruption
+from deft.metrics.target import parse_target
 from deft.run.audit import audit_run
 from deft.run.log import GENESIS, entry_sha256
 from deft.run.manifests import MANIFEST
@@ -110,6 +111,23 @@ def change(run: RunFolder, step: str, edit: Callable[[Entry], None]) -> None:
         if _is(entry, step):
             edit(entry)
     reseal(run, entries)
+
+
+def aimed_at(run: RunFolder, folder: Path, target: str, *values: float | None) -> RunFolder:
+    """Copy a run as one of another target, with a figure for each phase; without, as an older version's."""
+    copy = RunFolder(shutil.copytree(run.root, folder / run.root.name))
+    goal = parse_target(target)
+    record = {**goal.to_record(), "source": "user"}
+    files.write_json(copy.plan, {**files.read_json(copy.plan), "target": record})
+    entries = entries_of(copy)
+    evaluated = [entry["outcome"]["values"] for entry in entries if entry["stage"] == "evaluate"]
+    for found in evaluated:
+        del found["kpi"]["target_value"]
+    for found, value in zip(evaluated, values, strict=False):
+        found["kpi"]["target_value"] = value
+        found["target_met"] = goal.is_met_by(value)
+    rechain(copy, entries)
+    return copy
 
 
 def rewrite_csv(path: Path, edit: Callable[[pd.DataFrame], pd.DataFrame]) -> None:

@@ -17,6 +17,7 @@ from deft.loop import run_loop
 from deft.run.lock import RunLock
 from deft.run.log import LoopLog
 from deft.workspace.layout import RunFolder, Workspace
+from forging import aimed_at
 from loop_fixtures import SILENT, new_run
 
 
@@ -48,6 +49,45 @@ def test_a_finished_run_answers_with_its_figures_and_where_they_are(finished):
     assert Path(record["model"]).is_file()
     assert record["next"] == f"deft report {finished.root}"
     assert record["log"][-1].startswith("iter2 loop_stop: ")
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "figure"),
+    [
+        ("cost(escape=100, false_alarm=1) < 50", 30.0, "cost(escape=100, false_alarm=1) = 30"),
+        ("recall >= 99.5% at FAR <= 1%", 2 / 30, "recall = 6.67% at FAR <= 1%"),
+        ("FAR < 1% at recall >= 99.5%", 0.02, "FAR = 2% at recall >= 99.5%"),
+    ],
+)
+def test_the_best_models_own_figure_of_the_target_is_told_with_its_condition(
+    finished, tmp_path, target, value, figure
+):
+    record = answer(aimed_at(finished, tmp_path, target, value, value, value))
+    assert record["target_figure"] == figure
+    assert f"target figure: {figure}" in answer_text(record)
+    assert size(record) <= ANSWER_BYTES
+
+
+def test_the_figure_is_told_as_soon_as_a_model_has_one(tmp_path, monkeypatch):
+    run, _ = new_run(tmp_path, monkeypatch, target="recall >= 99.9% at FAR <= 1%")
+    assert "target_figure" not in answer(run)
+    run_loop(run, SILENT, until_judgement=True)
+    record = answer(run)
+    assert record["status"] == "judgement"
+    assert record["target_figure"].startswith("recall = ")
+
+
+def test_far_at_full_recall_and_an_older_run_have_no_figure_of_their_own(finished, tmp_path):
+    assert "target_figure" not in answer(finished)
+    older = aimed_at(finished, tmp_path, "cost(escape=100, false_alarm=1) < 50")
+    assert "target_figure" not in answer(older)
+
+
+def test_a_target_without_end_leaves_the_answer_within_its_kilobyte(finished, tmp_path):
+    weights = f"escape={'7' * 100}, false_alarm={'3' * 100}"
+    record = answer(aimed_at(finished, tmp_path, f"cost({weights}) < 50", 60.0, 60.0, 60.0))
+    assert record["target_figure"].endswith(" = 60")
+    assert size(record) <= ANSWER_BYTES
 
 
 def test_a_person_never_reads_the_rate_at_full_recall_alone():

@@ -11,11 +11,16 @@ from PIL import Image
 
 from deft import files
 from deft.loop import run_loop
+from deft.metrics.figure_text import percent_text
 from deft.report.facts import MINED_TARGETS, WEAKEST, RunFacts
 from deft.run.log import LoopLog
 from deft.workspace.layout import RunFolder
 from deft.workspace.rows import read_table, write_table
+from forging import aimed_at
 from loop_fixtures import SILENT, new_run
+
+COST = "cost(escape=100, false_alarm=1) < 50"
+RECALL = "recall >= 99.5% at FAR <= 1%"
 
 
 @pytest.fixture
@@ -120,10 +125,11 @@ def test_training_rows_are_counted_by_where_they_came_from(facts, finished):
 @pytest.mark.parametrize(
     ("target", "verdict"),
     [
-        ("FAR < 99% at recall = 100%", "Target met: FAR < 99% at recall >= 100%."),
+        ("FAR < 99% at recall = 100%", "Target met: FAR < 99% at recall >= 100% ({best}: {far})."),
         (
             "FAR < 0.1% at recall = 100%",
-            "The loop ended (max iterations) before the target was reached: FAR < 0.1% at recall >= 100%.",
+            "The loop ended (max iterations) before the target was reached: "
+            "FAR < 0.1% at recall >= 100% ({best}: {far}).",
         ),
     ],
 )
@@ -131,7 +137,39 @@ def test_the_verdict_says_what_came_of_the_target(tmp_path, monkeypatch, target,
     run, _ = new_run(tmp_path, monkeypatch, max_iterations=1, target=target)
     assert RunFacts.of(run).verdict() == "No model has been evaluated yet."
     run_loop(run, SILENT)
-    assert RunFacts.of(run).verdict() == verdict
+    facts = RunFacts.of(run)
+    far = percent_text(facts.incumbent["kpi"]["far_at_100"]["far"])
+    assert facts.verdict() == verdict.format(best=facts.state["incumbent"], far=far)
+
+
+@pytest.mark.parametrize(
+    ("target", "values", "ending"),
+    [
+        (COST, (90.0, 30.0, 40.0), f"Target met: {COST} (iter1: 30)."),
+        (COST, (90.0, 60.0, 70.0), f"reached: {COST} (iter1: 60)."),
+        (RECALL, (0.01, 2 / 30, 0.05), f"reached: {RECALL} (iter1: 6.67%)."),
+        ("FAR < 1% at precision >= 90%", (None, None, None), "precision >= 90% (iter2: none)."),
+        (COST, (), f"reached: {COST}."),
+    ],
+)
+def test_the_verdict_gives_the_figure_of_the_model_nearest_to_the_target(
+    finished, tmp_path, target, values, ending
+):
+    facts = RunFacts.of(aimed_at(finished, tmp_path, target, *values))
+    assert facts.verdict().endswith(ending)
+
+
+def test_each_phase_has_the_targets_figure_where_no_other_column_holds_it(finished, tmp_path):
+    def figures(target, *values):
+        return RunFacts.of(
+            aimed_at(finished, tmp_path / target.partition(" ")[2], target, *values)
+        ).target_figures()
+
+    assert figures(COST, 90.0, 30.0) == {"baseline": "90", "iter1": "30"}  # iter2: of an older version
+    assert figures(RECALL, 0.01, 0.5, None) == {"baseline": "1%", "iter1": "50%", "iter2": "none"}
+    assert figures("FAR < 1% at recall >= 97%", 0.1, 0.2, 0.3)["iter2"] == "30%"
+    for recall in ("100%", "99.5%", "99%"):
+        assert figures(f"FAR < 1% at recall >= {recall}", 0.1, 0.2, 0.3) == {}
 
 
 def test_the_verdict_of_a_run_at_work_says_that_it_goes_on(tmp_path, monkeypatch):

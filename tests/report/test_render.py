@@ -15,11 +15,13 @@ from browsing import browser
 from deft import files
 from deft.loop import run_loop
 from deft.preflight.plan import make_plan
-from deft.report.render import number, percent, render_report, seconds
+from deft.report.facts import RunFacts
+from deft.report.render import number, percent, render_report, report_html, seconds
 from deft.run.gate import approve, open_run, remember_drawn, save_pending
 from deft.run.log import LoopLog, read
 from deft.workspace.layout import RunFolder
 from deft.workspace.rows import read_table, write_table
+from forging import aimed_at
 from loop_fixtures import SETTINGS, SILENT, TARGET, new_run, use_stub
 from tiny_workspace import LIGHT, make_workspace
 from verb_fixtures import tree
@@ -143,6 +145,36 @@ def test_target_and_verdict_stand_first_and_the_figures_of_every_phase_follow(re
     assert "in-sample" in text
     assert "held out" in text
     assert "can never prove" in text
+
+
+COST = "cost(escape=100, false_alarm=1) < 50"
+
+
+def test_the_first_table_has_the_targets_own_figure_of_every_phase(finished, tmp_path):
+    page = Page(report_html(RunFacts.of(aimed_at(finished, tmp_path, COST, 90.0, 30.0, 40.5))))
+    assert f"Target met: {COST} (iter1: 30)." in page.text
+    table = page.text.partition("target's figure: cost(escape=100, false_alarm=1) FAR at 100 %")[2]
+    assert re.findall(r"(baseline|iter\d) (\S+) [\d.]+ %", table)[:3] == [
+        ("baseline", "90"),
+        ("iter1", "30"),
+        ("iter2", "40.5"),
+    ]
+
+
+def test_a_rate_is_written_in_percent_with_its_condition(finished, tmp_path):
+    run = aimed_at(finished, tmp_path, "recall >= 99.5% at FAR <= 1%", 0.01, 2 / 30, 0.05)
+    page = Page(report_html(RunFacts.of(run)))
+    assert "target's figure: recall at FAR <= 1% FAR at 100 %" in page.text
+    assert "iter1 6.67 % " in page.text
+
+
+@pytest.mark.parametrize(
+    ("target", "values"), [(COST, ()), (TARGET, (0.1, 0.2, 0.3)), ("FAR < 1% at recall >= 99.5%", (0.1, 0.2))]
+)
+def test_an_older_run_or_a_figure_that_has_its_column_gets_no_second_one(finished, tmp_path, target, values):
+    page = Page(report_html(RunFacts.of(aimed_at(finished, tmp_path, target, *values))))
+    assert "target's figure:" not in page.text
+    assert "phase FAR at 100 % at 99.5 %" in page.text
 
 
 def test_every_kind_of_picture_is_there(rendered):

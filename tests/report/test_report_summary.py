@@ -12,6 +12,7 @@ from deft.errors import StateConflict
 from deft.report import summary
 from deft.report.summary import BYTES, iteration_summary, summary_text
 from deft.run.state import fold
+from forging import aimed_at
 
 
 def size(record) -> int:
@@ -31,6 +32,17 @@ def test_figures_are_percentages_of_this_phase_and_of_the_one_before(finished):
     for name, phase in (("now", "iter2"), ("before", "iter1")):
         far = state["iterations"][phase]["kpi"]["far_at_100"]["far"]
         assert record[name]["far_at_100"] == round(100 * far, 2)
+
+
+def test_the_targets_own_figure_stands_beside_the_others_unless_it_is_one_of_them(finished, tmp_path):
+    run = aimed_at(finished, tmp_path, "recall >= 99.5% at FAR <= 1%", 0.01, 2 / 30, 0.05)
+    record = iteration_summary(run)
+    assert (record["now"]["target_figure"], record["before"]["target_figure"]) == ("5%", "6.67%")
+    assert record["verdict"].endswith("recall >= 99.5% at FAR <= 1% (iter1: 6.67%).")
+    assert size(record) <= BYTES
+    older = iteration_summary(aimed_at(finished, tmp_path / "older", "escapes < 2 at FAR <= 1%"))
+    assert "target_figure" not in older["now"]
+    assert "target_figure" not in iteration_summary(finished)["now"]
 
 
 def test_full_recall_never_stands_alone(finished):

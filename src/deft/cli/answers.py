@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from deft.errors import DeftError, InputRefused, StateConflict
+from deft.metrics.figure_text import far_recall, stated
+from deft.metrics.target import Target
 from deft.run.lock import holder
 from deft.run.log import read
 from deft.run.spot_check import VERDICTS, awaits_eyes, rca_folder, samples
@@ -54,6 +56,7 @@ def answer(run: RunFolder) -> Record:
         record.update(_result(run, state))
     elif status == "failed":
         record["error"] = _quoted(outcome_of(run).get("error") or entries[-1]["summary"])
+    record.update(_target_figure(plan, state))
     record["untrusted"] = [name for name in QUOTES if name in record]
     record["next"] = _next_command(run, status)
     return _fit(record)
@@ -108,6 +111,17 @@ def _result(run: RunFolder, state: Record) -> Record:
         "report": str(run.report),
         "model": str(run.best_model),
     }
+
+
+def _target_figure(plan: Record, state: Record) -> Record:
+    """Return the target's figure of the best model, but for FAR at 100 % recall: it never stands alone."""
+    kpi = state["iterations"].get(state["incumbent"], {}).get("kpi") or {}
+    if "target_value" not in kpi:
+        return {}
+    target = Target.from_record(plan["target"])
+    if far_recall(target) == 1:
+        return {}
+    return {"target_figure": _shortened(stated(target, kpi["target_value"]))}
 
 
 def _next_command(run: RunFolder, status: str) -> str:
@@ -173,7 +187,7 @@ def _leave_run(record: Record) -> Record:
 def answer_text(record: Record) -> str:
     """Return the answer for a person."""
     lines = [f"{record['status']}: {record.get('run', '')}", *(f"  {line}" for line in record["log"])]
-    for name in ("progress", "look_at", "error", "stop_reason", "best"):
+    for name in ("progress", "look_at", "error", "stop_reason", "best", "target_figure"):
         if record.get(name) not in (None, {}, ""):
             lines.append(f"{name.replace('_', ' ')}: {_text(record[name])}")
     if "far_pct" in record:  # never alone: one defect decides the figure at full recall

@@ -12,6 +12,7 @@ import pandas as pd
 
 from deft import files
 from deft.metrics.confidence import rows_to_prove
+from deft.metrics.figure_text import far_recall, figure_text, measure
 from deft.metrics.target import Target, rows_needed
 from deft.run.log import read
 from deft.run.places import Places
@@ -27,6 +28,8 @@ Look = tuple[int, ...]
 MOST_REMEMBERED = 16
 WEAKEST = 10
 MINED_TARGETS = 6
+SHOWN_RECALLS = (1.0, 0.995, 0.99)
+"""Where FAR is shown of every model, whatever the target."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,38 @@ class RunFacts:
         """Say in one sentence what came of the target."""
         if not self.evaluated:
             return "No model has been evaluated yet."
-        goal = self.target.normal_form()
+        goal = f"{self.target.normal_form()}{self._nearest()}"
         if any(phase["target_met"] for phase in self.evaluated.values()):
             return f"Target met: {goal}."
         reason = self.state["stop_reason"]
         ended = f"The loop ended ({reason.replace('_', ' ')})" if reason else "The loop goes on"
         return f"{ended} before the target was reached: {goal}."
+
+    def _nearest(self) -> str:
+        """Name the model nearest to the target with its figure; nothing for a run of an older version."""
+        values = self._target_values
+        if not values:
+            return ""
+        order = {
+            name: (self.target.badness(values[name]), name != self.state["incumbent"]) for name in values
+        }
+        best = min(order, key=lambda name: order[name])
+        return f" ({best}: {figure_text(self.target, values[best])})"
+
+    @property
+    def _target_values(self) -> dict[str, float | None]:
+        kpis = {name: phase["kpi"] for name, phase in self.evaluated.items()}
+        return {name: kpi["target_value"] for name, kpi in kpis.items() if "target_value" in kpi}
+
+    def target_figures(self) -> dict[str, str]:
+        """Return the target's figure of each phase; none where it is a FAR that is shown of every model."""
+        if far_recall(self.target) in SHOWN_RECALLS:
+            return {}
+        return {name: figure_text(self.target, value) for name, value in self._target_values.items()}
+
+    def target_measure(self) -> str:
+        """Say what the target measures."""
+        return measure(self.target)
 
     def events(self) -> list[tuple[str, str]]:
         """Return everything a stage said a reader must not miss, with where it was said."""

@@ -33,8 +33,8 @@ def iteration_summary(run: RunFolder) -> Record:
         "target": facts.target.normal_form(),
         "verdict": facts.verdict(),
         "best": facts.state["incumbent"],
-        "now": _figures(facts.evaluated[last]),
-        "before": _figures(facts.evaluated[phases[-2]]) if len(phases) > 1 else None,
+        "now": _figures(facts, last),
+        "before": _figures(facts, phases[-2]) if len(phases) > 1 else None,
         "mined": _mined(facts.state["iterations"][last]),
         "looked": _verdicts(facts),
         "events": [cleaned(event) for where, event in facts.events() if where.startswith(f"{last} ")],
@@ -42,9 +42,10 @@ def iteration_summary(run: RunFolder) -> Record:
     return _fit({name: value for name, value in record.items() if value not in (None, [], {})})
 
 
-def _figures(phase: Record) -> Record:
-    kpi = phase["kpi"]
-    figures: Record = {name: _percent(kpi[name]["far"]) for name in POINTS}
+def _figures(facts: RunFacts, phase: str) -> Record:
+    kpi = facts.evaluated[phase]["kpi"]
+    figures: Record = {"target_figure": facts.target_figures().get(phase)}
+    figures.update({name: _percent(kpi[name]["far"]) for name in POINTS})
     calibrated = (kpi.get("validation_calibrated") or {}).get("kpi") or {}
     figures["calibrated_far"] = _percent(calibrated.get("far"))
     figures["calibrated_missed"] = calibrated.get("missed")

@@ -105,7 +105,7 @@ def _write_spec(workspace: Workspace, lights: tuple[str, ...]) -> None:
     spec = {
         "task": "classify",
         "model": {"backbone": {"type": "deft_mid_fusion"}},
-        "dataset": {"classify": {**classify, "image_width": 8, "image_height": 8}},
+        "dataset": {"classify": {**classify, "image_width": 16, "image_height": 16}},
         "train": {"num_epochs": 2, "seed": 1, "precision": "32-true", "embedded": {"threads": 1}},
     }
     files.write_yaml(workspace.baseline_spec, spec)

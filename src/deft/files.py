@@ -200,7 +200,12 @@ def write_json(path: Path, record: object, *, mode: int = 0o644) -> Path:
 
 def write_yaml(path: Path, record: object) -> Path:
     """Write a record as YAML in the order of its keys, atomically."""
-    return write_text(path, yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+    return write_text(path, yaml_text(record))
+
+
+def yaml_text(record: object) -> str:
+    """Return a record as YAML in the order of its keys."""
+    return str(yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> Path:

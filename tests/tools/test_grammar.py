@@ -11,7 +11,14 @@ from omegaconf.errors import MissingMandatoryValue
 
 from conformance import difference
 from deft.errors import InputRefused, UsageError
-from deft.tools.grammar import compose, evaluate_arithmetic, parse_override, to_yaml, typed_overrides
+from deft.tools.grammar import (
+    compose,
+    compose_text,
+    evaluate_arithmetic,
+    parse_override,
+    to_yaml,
+    typed_overrides,
+)
 
 
 @dataclass
@@ -55,6 +62,13 @@ def test_an_override_beats_the_spec_and_the_spec_beats_the_schema(spec: Path) ->
     spec.write_text("count: 7\nname: from the spec\n")
     config = composed("count=9", spec=spec)
     assert (config.count, config.name, config.share) == (9, "from the spec", 0.5)
+
+
+def test_a_spec_that_is_not_on_disk_is_composed_like_one_that_is(spec: Path) -> None:
+    spec.write_text("share: 1e-4\n")
+    assert compose_text(Schema, spec.read_text(), spec) == composed(spec=spec)
+    with pytest.raises(UsageError, match=r"Key 'steep' not in 'Optimiser'[\s\S]*optim\.steep"):
+        compose_text(Schema, "optim: {steep: 1}", spec)
 
 
 def test_an_empty_spec_changes_nothing(spec: Path) -> None:

@@ -60,6 +60,14 @@ def test_intervals_never_exceed_the_epochs(workspace):
     assert (train["checkpoint_interval"], train["validation_interval"]) == (3, 3)
 
 
+@pytest.mark.parametrize("value", ["often", [1]])
+def test_an_interval_that_is_no_number_is_refused_by_its_key(workspace, value):
+    baseline = read_baseline_spec(workspace)
+    baseline["train"]["checkpoint_interval"] = value
+    with pytest.raises(InputRefused, match=r"train\.checkpoint_interval"):
+        training_spec(baseline, workspace, SETTINGS)
+
+
 def test_the_users_spec_is_not_changed_by_deriving(workspace):
     baseline = read_baseline_spec(workspace)
     before = files.canonical_json(baseline)

@@ -17,6 +17,7 @@ from deft.platforms.embedded import EmbeddedPlatform
 from deft.platforms.registry import canonical_name, platform_named
 from deft.platforms.settings import read_platform_settings
 from deft.preflight.encoder import encoder_checks, with_readable_encoder
+from deft.preflight.engine_check import require_trainable_spec
 from deft.preflight.estimate import estimate, room_check
 from deft.preflight.inspect import Inspection, inspect_workspace
 from deft.preflight.settings import DEFAULT_TARGET, Facts, settle
@@ -50,6 +51,8 @@ def make_plan(
     machine = platform_named(platform, chosen)
     inspection = inspect_workspace(workspace)
     settings = with_readable_encoder(settle(given, _facts(inspection, machine)))
+    if machine.runs_own_engine:
+        require_trainable_spec(inspection, settings)
     cost = estimate(inspection, settings)
     created = datetime.now(UTC)
     plan = {

@@ -58,15 +58,22 @@ def compose(schema: type, spec: Path | None, overrides: Iterable[Override]) -> D
 
     Raises InputRefused for a missing or unreadable spec, UsageError for an unknown key or a wrong type.
     """
-    OmegaConf.register_resolver("eval", evaluate_arithmetic, replace=True, annotation_validation="off")
-    config: DictConfig = OmegaConf.structured(schema)
-    if spec is not None:
-        config = _merged(config, spec)
-    OmegaConf.set_struct(config, True)
+    text = None if spec is None or files.read_yaml(spec) is None else files.read_text(spec)
+    config = compose_text(schema, text or "", spec)
     for override in overrides:
         if not HYDRA.fullmatch(override.key):
             files.require_plain_interpolations(override.value, override.text)
             _apply(config, override)
+    return config
+
+
+def compose_text(schema: type, text: str, spec: Path | None) -> DictConfig:
+    """Return the configuration of a schema dataclass and of the text of a spec, which need not be on disk."""
+    OmegaConf.register_resolver("eval", evaluate_arithmetic, replace=True, annotation_validation="off")
+    config: DictConfig = OmegaConf.structured(schema)
+    if spec is not None:
+        config = _merged(config, text, spec)
+    OmegaConf.set_struct(config, True)
     return config
 
 
@@ -75,19 +82,20 @@ def to_yaml(config: DictConfig) -> str:
     return OmegaConf.to_yaml(config)
 
 
-def _merged(config: DictConfig, spec: Path) -> DictConfig:
-    content = files.read_yaml(spec)
+def _merged(config: DictConfig, text: str, spec: Path) -> DictConfig:
+    content = files.parse_yaml(text, spec)
     if content is not None and not isinstance(content, dict):
         raise InputRefused("spec is not a mapping of keys", value=spec, hint="write one `key: value` a line")
     files.require_plain_interpolations(content, spec)
     try:
         # read again by omegaconf, whose YAML takes 1e-4 for a number
-        given = OmegaConf.create(files.read_text(spec)) if content else OmegaConf.create()
+        given = OmegaConf.create(text) if content else OmegaConf.create()
         for key in [key for key in (content or {}) if key == DEFAULTS or HYDRA.fullmatch(str(key))]:
             given.pop(key)  # hydra reads these itself
         merged = OmegaConf.merge(config, given)
     except OmegaConfBaseException as error:
-        raise UsageError(f"Error merging '{spec.name}' with schema\n{_reason(error)}") from None
+        fact = f"Error merging '{spec.name}' with schema\n{_reason(error)}"
+        raise UsageError(fact, value=getattr(error, "full_key", None) or None) from None
     assert isinstance(merged, DictConfig)
     return merged
 

@@ -148,7 +148,7 @@ def training_spec(
     train.pop("pretrained_model_path", None)
     train.update(num_epochs=settings.epochs, seed=settings.seed, num_gpus=settings.num_gpus)
     for key in ("checkpoint_interval", "validation_interval"):
-        train[key] = min(int(train.get(key) or 1), settings.epochs)
+        train[key] = min(_whole(train.get(key) or 1, f"train.{key}"), settings.epochs)
     spec["dataset"]["classify"]["batch_size"] = settings.batch_size
     _set_engine(spec, settings)
     if warm_start is not None:
@@ -156,6 +156,13 @@ def training_spec(
     for key in ("results_dir", *CHECKPOINTED_ACTIONS):
         spec.pop(key, None)
     return spec
+
+
+def _whole(value: Any, key: str) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise InputRefused(f"spec's `{key}` is no whole number", value=str(value)[:40]) from None
 
 
 def _set_engine(spec: Spec, settings: TrainingSettings) -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from deft.errors import UsageError
 from deft.tools.output import report_progress, say
 from deft.tools.visual_changenet.checkpoint import checkpoint_to_resume
 from deft.tools.visual_changenet.data import Split, SplitSource
-from deft.tools.visual_changenet.engine import Engine, engine_of
+from deft.tools.visual_changenet.engine import Engine
 from deft.tools.visual_changenet.interruption import Interruption, interruptible
-from deft.tools.visual_changenet.precision import require_precision, set_threads
+from deft.tools.visual_changenet.precision import set_threads
+from deft.tools.visual_changenet.recipe import require_recipe, require_trainable
 from deft.tools.visual_changenet.status import StatusLog, recorded
 from deft.tools.visual_changenet.trainer import Trainer
 
@@ -31,10 +31,9 @@ def train(config: DictConfig) -> None:
     Raises UsageError for keys that contradict each other, InputRefused for data or a checkpoint that does not
     fit; SIGTERM and SIGINT end it after the step at work, with a checkpoint, as SystemExit 143 or 130.
     """
-    _require_counts(config)
+    require_recipe(config)
     with recorded(config, "train") as (folder, log), interruptible() as interruption:
-        engine = engine_of(config)
-        require_precision(config.train.precision)
+        engine = require_trainable(config)
         set_threads(config.train.embedded.threads)
         with deterministic():
             _train(config, engine, folder, log, interruption)
@@ -129,27 +128,3 @@ def deterministic() -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
-
-
-def _require_counts(config: DictConfig) -> None:
-    options = config.train
-    if config.dataset.classify.batch_size < 2:
-        raise UsageError(
-            "dataset.classify.batch_size must be at least 2", value=config.dataset.classify.batch_size
-        )
-    positive = ("num_epochs", "checkpoint_interval", "validation_interval")
-    for key, value in [(f"train.{name}", options[name]) for name in positive]:
-        if value < 1:
-            raise UsageError(f"{key} must be at least 1", value=value)
-    if options.checkpoint_interval_unit not in ("epoch", "step"):
-        raise UsageError(
-            "train.checkpoint_interval_unit must be epoch or step", value=options.checkpoint_interval_unit
-        )
-    for name in ("checkpoint_interval", "validation_interval"):
-        counts_steps = name == "checkpoint_interval" and options.checkpoint_interval_unit == "step"
-        if not counts_steps and options[name] > options.num_epochs:
-            raise UsageError(
-                f"train.{name} must not exceed train.num_epochs",
-                value=f"{options[name]} > {options.num_epochs}",
-                hint=f"train.{name}={options.num_epochs}",
-            )

@@ -26,6 +26,7 @@ from deft.tools.visual_changenet.backbones import (
 )
 from deft.tools.visual_changenet.comparison import build_comparison, compare
 from deft.tools.visual_changenet.engine import Flags, Floats
+from deft.tools.visual_changenet.recipe import require_size
 from deft.tools.visual_changenet.vision_transformer import (
     TransformerShape,
     build_transformer,
@@ -73,14 +74,6 @@ class TransformerPair:
         if backbone.freeze_backbone and not backbone.pretrained_backbone_path:
             raise UsageError("model.backbone.freeze_backbone needs model.backbone.pretrained_backbone_path")
 
-    def _require_size(self) -> None:
-        for key in ("image_width", "image_height"):
-            value, patch = self._config.dataset.classify[key], self._shape.patch
-            if value < patch or value % patch:
-                raise UsageError(
-                    f"dataset.classify.{key} must be a multiple of the patch ({patch})", value=value
-                )
-
     def record(self) -> dict[str, Any]:
         """Return what a checkpoint stores: the backbone's shape and how pairs are compared."""
         classify = self._config.model.classify
@@ -114,7 +107,7 @@ class TransformerPair:
         weights, unused = renamed(read_backbone(source)) if source else ({}, [])
         if weights:
             self._shape = shape_of(self._shape, weights)
-        self._require_size()
+        require_size(self._config, self._shape.patch)
         backbone = build_transformer(self._shape)
         if weights:
             load_backbone(backbone, weights, unused)

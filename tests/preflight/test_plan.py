@@ -77,6 +77,19 @@ def test_a_target_that_does_not_parse_is_refused_before_anything_is_read(tmp_pat
         make_plan(workspace, target="banana", platform="embedded", given={})
 
 
+def test_a_trained_network_in_the_spec_asks_for_the_option_and_is_accepted_with_it(planned, tmp_path):
+    _, workspace = planned
+    model = files.write_text(tmp_path / "model.pth", "weights")
+    spec = files.read_yaml(workspace.baseline_spec)
+    spec["train"]["pretrained_model_path"] = str(model)
+    files.write_yaml(workspace.baseline_spec, spec)
+    asked = {"target": None, "platform": "embedded", "given": GIVEN}
+    with pytest.raises(InputRefused, match=r"train\.pretrained_model_path[\s\S]*--baseline-checkpoint"):
+        make_plan(workspace, **asked)
+    plan, _, _ = make_plan(workspace, **asked, baseline=model)
+    assert plan["baseline"]["checkpoint"] == str(model)
+
+
 def test_the_summary_shows_each_value_with_its_source_and_says_what_cannot_be_proved(planned):
     (plan, inspection, checks), _ = planned
     text = summary(plan, inspection, checks)

@@ -17,6 +17,7 @@ from deft.workspace.training_spec import (
     is_embedded_engine,
     prove_spec,
     read_baseline_spec,
+    require_no_whole_weights,
     training_spec,
 )
 from tiny_workspace import make_workspace
@@ -46,6 +47,24 @@ def test_a_resume_path_of_the_user_never_reaches_a_training(workspace):
     spec = training_spec(baseline, workspace, SETTINGS)
     assert "resume_training_checkpoint_path" not in spec["train"]
     assert "pretrained_model_path" not in spec["train"]
+
+
+@pytest.mark.parametrize("key", ["pretrained_model_path", "resume_training_checkpoint_path"])
+def test_a_trained_network_that_a_run_would_leave_out_is_refused_with_the_way_to_begin_from_it(
+    workspace, key
+):
+    baseline = read_baseline_spec(workspace)
+    baseline["train"][key] = "/my model.pth"
+    with pytest.raises(InputRefused, match=rf"train\.{key}[\s\S]*--baseline-checkpoint '/my model\.pth'"):
+        require_no_whole_weights(baseline, workspace)
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_an_empty_name_of_a_trained_network_is_none(workspace, empty):
+    baseline = read_baseline_spec(workspace)
+    baseline["train"].update(pretrained_model_path=empty, resume_training_checkpoint_path=empty)
+    require_no_whole_weights(baseline, workspace)
+    require_no_whole_weights({**baseline, "train": None}, workspace)
 
 
 def test_warm_start_names_the_checkpoint_and_nothing_else(workspace):

@@ -26,7 +26,7 @@ from deft.run.seeding import baseline_record
 from deft.run.transitions import ORDER_BASELINE, ORDER_ITERATION
 from deft.versions import component_versions
 from deft.workspace.layout import Workspace, phase_name
-from deft.workspace.training_spec import is_embedded_engine
+from deft.workspace.training_spec import is_embedded_engine, require_no_whole_weights
 
 PLAN_VERSION = 1
 RUN_FORMAT = "run_%Y%m%d_%H%M%S"
@@ -50,6 +50,8 @@ def make_plan(
     chosen = read_platform_settings(workspace.root, platform)
     machine = platform_named(platform, chosen)
     inspection = inspect_workspace(workspace)
+    if baseline is None:
+        require_no_whole_weights(inspection.spec, workspace)
     settings = with_readable_encoder(settle(given, _facts(inspection, machine)))
     if machine.runs_own_engine:
         require_trainable_spec(inspection, settings)

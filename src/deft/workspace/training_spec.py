@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,20 @@ def _require_block(spec: Spec, path: str, origin: Path) -> None:
         block = (block or {}).get(name)
     if block is not None and not isinstance(block, dict):
         raise InputRefused(f"spec's `{path}` is no block of keys ({str(block)[:40]!r})", value=origin)
+
+
+def require_no_whole_weights(spec: Spec, workspace: Workspace) -> None:
+    """Refuse a spec that names a trained network to begin from: a run takes that from its plan alone."""
+    for key in WHOLE_WEIGHTS:
+        section, _, name = key.partition(".")
+        named = (spec.get(section) or {}).get(name)
+        if named:
+            where, path = shlex.quote(str(workspace.root)), shlex.quote(str(named))
+            raise InputRefused(
+                f"spec names `{key}`, and a run would train its baseline without it",
+                value=named,
+                hint=f"deft preflight {where} --baseline-checkpoint {path}; else remove the key",
+            )
 
 
 def is_embedded_engine(spec: Mapping[str, Any]) -> bool:

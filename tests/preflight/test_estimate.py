@@ -41,7 +41,7 @@ def test_more_work_costs_more_disk(inspection, more):
     assert greater["disk_bytes"] > less["disk_bytes"]
 
 
-@pytest.mark.parametrize(("interval", "kept"), [(1, 15), (2, 6), (5, 3), (50, 3)])
+@pytest.mark.parametrize(("interval", "kept"), [(1, 15), (2, 6), (5, 3), (50, 3), (None, 15), ("often", 15)])
 def test_a_longer_interval_keeps_fewer_checkpoints(inspection, interval, kept):
     train = {**inspection.spec["train"], "checkpoint_interval": interval}
     given = replace(inspection, spec={**inspection.spec, "train": train})
@@ -62,6 +62,7 @@ def test_a_backbone_costs_its_weights_and_what_trains_them():
 
 
 def test_a_backbone_that_is_not_known_is_not_guessed(inspection):
+    assert checkpoint_bytes({}) is None
     spec = {**inspection.spec, **spec_with("fan_small_12_p4_hybrid")}
     assert estimate(replace(inspection, spec=spec), settings()) == {"checkpoints": 15}
     assert room_check({"checkpoints": 15}, inspection.workspace.root) == []

@@ -40,15 +40,17 @@ def estimate(inspection: Inspection, settings: Settings) -> Cost:
 
 
 def _kept(train: Mapping[str, Any], epochs: int) -> int:
-    interval = min(int(train.get("checkpoint_interval") or 1), epochs)
-    return epochs // interval if train.get("checkpoint_interval_unit", "epoch") == "epoch" else epochs
+    interval = train.get("checkpoint_interval")
+    counts_epochs = train.get("checkpoint_interval_unit", "epoch") == "epoch"
+    known = counts_epochs and isinstance(interval, int) and interval > 0
+    return epochs // min(interval, epochs) if known else epochs
 
 
 def checkpoint_bytes(spec: Mapping[str, Any]) -> int | None:
     """Return the size of a checkpoint with its optimiser; None for a backbone whose size is not known."""
     if is_embedded_engine(spec):
         return OWN_NETWORK_BYTES
-    backbone = spec["model"]["backbone"]
+    backbone = (spec.get("model") or {}).get("backbone") or {}
     shape = TRANSFORMERS.get(str(backbone.get("type")))
     if shape is None:
         return None

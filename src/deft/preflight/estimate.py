@@ -42,8 +42,9 @@ def estimate(inspection: Inspection, settings: Settings) -> Cost:
 def _kept(train: Mapping[str, Any], epochs: int) -> int:
     interval = train.get("checkpoint_interval")
     counts_epochs = train.get("checkpoint_interval_unit", "epoch") == "epoch"
-    known = counts_epochs and isinstance(interval, int) and interval > 0
-    return epochs // min(interval, epochs) if known else epochs
+    if counts_epochs and isinstance(interval, int) and interval > 0:
+        return epochs // min(interval, epochs)
+    return epochs
 
 
 def checkpoint_bytes(spec: Mapping[str, Any]) -> int | None:

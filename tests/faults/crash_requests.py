@@ -136,10 +136,15 @@ def mutants(reference: Reference) -> dict[str, str]:
     """Take every site out of the traces that pass it, one at a time; return what caught it, or nothing."""
     base = reference.root.parent
     run = Recorded("run", reference.root, reference.calls, reference.present, reference.acknowledged)
-    with pytest.MonkeyPatch.context() as patch:  # approvals of a scenario are none of the run's
-        patch.setenv("XDG_STATE_HOME", str(base / "scenarios-state"))
-        traces = [*all_recorded(base / "scenarios"), run]
+    traces = [*_recorded_apart(base, "scenarios"), run]
     return {str(site): _caught(site, traces, base / "scratch") for site in sites()}
+
+
+def _recorded_apart(base: Path, name: str) -> list[Recorded]:
+    """Record every scenario with a state of its own: its approvals are none of the run's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(base / f"{name}-state"))
+        return [*all_recorded(base / name)]
 
 
 def _caught(site: Site, traces: list[Recorded], scratch: Path) -> str:
@@ -155,8 +160,8 @@ def _caught(site: Site, traces: list[Recorded], scratch: Path) -> str:
 
 def scenarios(reference: Reference) -> dict[str, list[str]]:
     """Judge the disks of every scenario as the package is."""
-    scratch = reference.root.parent / "scratch"
+    base = reference.root.parent
     return {
-        trace.name: enumerate_disks(trace.checker(scratch), each(trace.calls)).violations
-        for trace in all_recorded(reference.root.parent / "whole")
+        trace.name: enumerate_disks(trace.checker(base / "scratch"), each(trace.calls)).violations
+        for trace in _recorded_apart(base, "whole")
     }

@@ -202,7 +202,9 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         plant(workspace, workspace.kpi_table, workspace.images)
         plant(workspace, workspace.mining_pool_table, workspace.mining_pool / "images")
         comments = "".join(f"# {payload}\n" for payload in ACCEPTED)
-        notes = json.dumps({"wandb": {"notes": list(PAYLOADS)}})  # the one key in which a spec may say anything
+        notes = json.dumps(
+            {"wandb": {"notes": list(PAYLOADS)}}
+        )  # the one key in which a spec may say anything
         spec = files.read_yaml(workspace.baseline_spec) | json.loads(notes)
         files.write_yaml(workspace.baseline_spec, spec)
         with workspace.baseline_spec.open("a", encoding="utf-8") as stream:

@@ -97,6 +97,15 @@ def test_preflight_says_what_to_mend_where_the_platform_is_not_ready(workspace, 
     assert pending_for(workspace) is None
 
 
+def test_no_plan_waits_whose_summary_could_not_be_shown(workspace, say, monkeypatch):
+    def broken(text, **more):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("deft.cli.loop.say", broken)
+    say("preflight", workspace.root)
+    assert pending_for(workspace) is None
+
+
 def test_preflight_gives_programs_the_facts_of_its_summary(workspace, say, monkeypatch):
     from deft.platforms.base import Check
 

@@ -110,6 +110,11 @@ def test_a_hub_model_on_this_machine_is_found_if_its_weights_are(hub):
     assert encoder_checks(chosen("google/siglip-base-patch16-224"))[0].passed
 
 
+@pytest.mark.parametrize("name", ["foo--bar", "a..b/c", "a.git", "x" * 120])
+def test_a_name_that_the_hub_does_not_allow_is_missing_and_no_internal_error(hub, name):
+    assert not encoder_checks(chosen(name))[0].passed
+
+
 def test_an_encoder_that_nothing_will_ask_for_is_not_looked_for(model, hub):
     for given in (chosen("", "deft_pair"), chosen("google/x", mining="none"), chosen(str(model))):
         assert encoder_checks(given) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Callable, Sequence
@@ -14,7 +13,6 @@ import click
 
 from deft.cli.answers import answer, answer_text, find_run
 from deft.cli.output import UNTRUSTED, emit, json_was_asked_for, say
-from deft.untrusted import visible_record
 
 if TYPE_CHECKING:
     from deft.platforms.base import Check
@@ -86,12 +84,15 @@ def preflight(
         given={**given, "num_epochs": epochs},
         baseline=baseline_checkpoint,
     )
+    as_json = json_was_asked_for()
+    if not as_json:
+        say(summary(plan, inspection, checks))  # before the plan waits: nobody approves what was not shown
     digest, following = _keep(plan, checks)
-    if json_was_asked_for():
-        say(_plan_record(plan, checks, digest, following))
+    if as_json:
+        emit(_plan_record(plan, checks, digest, following), str)
     else:
         waits = f"plan {digest[:12]} waits" if digest else "no plan waits"
-        say(f"{summary(plan, inspection, checks)}\n{waits}. next: {following}")
+        say(f"{waits}. next: {following}")
     if digest is None:
         raise SystemExit(EnvironmentMissing.exit_code)
 
@@ -109,10 +110,12 @@ def _keep(plan: dict[str, Any], checks: Sequence[Check]) -> tuple[str | None, st
     return digest, BY_WORD if session else f"deft approve {shlex.quote(plan['workspace'])}"
 
 
-def _plan_record(plan: dict[str, Any], checks: Sequence[Check], digest: str | None, following: str) -> str:
-    """Return the summary's facts as one line of JSON: what was chosen and why, what was looked at."""
+def _plan_record(
+    plan: dict[str, Any], checks: Sequence[Check], digest: str | None, following: str
+) -> dict[str, Any]:
+    """Return the summary's facts: what was chosen and why, what was looked at, what comes next."""
     named = ("run_id", "workspace", "platform", "target", "settings", "advice", "estimate", "versions")
-    record = {
+    return {
         "status": "waits" if digest else "missing",
         "plan": digest,
         **{name: plan[name] for name in named},
@@ -120,7 +123,6 @@ def _plan_record(plan: dict[str, Any], checks: Sequence[Check], digest: str | No
         "next": following,
         UNTRUSTED: ["advice", "checks"],
     }
-    return json.dumps(visible_record(record), ensure_ascii=False, allow_nan=False)
 
 
 @click.command()

@@ -189,11 +189,11 @@ def _snapshot(hub_id: str) -> Path:
 def staged_snapshot(hub_id: str) -> Path | None:
     """Return the folder of a hub model whose weights are on this machine, without asking the network."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         folder = Path(snapshot_download(hub_id, local_files_only=True))
-    except LocalEntryNotFoundError:
+    except (LocalEntryNotFoundError, HFValidationError):  # the hub has no model of such a name either
         return None
     staged = any(path for pattern in (SAFE_WEIGHTS, PICKLED_WEIGHTS) for path in folder.glob(pattern))
     return folder if staged else None

@@ -58,8 +58,7 @@ def compose(schema: type, spec: Path | None, overrides: Iterable[Override]) -> D
 
     Raises InputRefused for a missing or unreadable spec, UsageError for an unknown key or a wrong type.
     """
-    text = None if spec is None or files.read_yaml(spec) is None else files.read_text(spec)
-    config = compose_text(schema, text or "", spec)
+    config = compose_text(schema, "" if spec is None else files.read_text(spec), spec)
     for override in overrides:
         if not HYDRA.fullmatch(override.key):
             files.require_plain_interpolations(override.value, override.text)
